@@ -1,0 +1,56 @@
+# What every target shares, and the one way to declare a room.
+
+set(STELE_SANITIZE "" CACHE STRING "sanitizers for every target, comma separated")
+option(STELE_FUZZ "build the libFuzzer targets (clang)" OFF)
+
+# Flags of our own code; generated code gets stele_generated instead.
+add_library(stele_flags INTERFACE)
+target_compile_options(stele_flags INTERFACE
+  -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror -Werror=unused-result
+  -Wno-missing-field-initializers -fstack-protector-strong -ffunction-sections -fdata-sections)
+target_compile_definitions(stele_flags INTERFACE _GNU_SOURCE _FORTIFY_SOURCE=2)
+target_include_directories(stele_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+add_link_options(-Wl,--gc-sections -Wl,-z,relro,-z,now)
+if(STELE_SANITIZE)
+  add_compile_options(-fsanitize=${STELE_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${STELE_SANITIZE})
+  target_compile_options(stele_flags INTERFACE -U_FORTIFY_SOURCE)
+endif()
+if(STELE_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
+# Abseil's archives as one group: Debian's CMake targets name its shared libraries.
+add_library(stele_absl INTERFACE)
+file(GLOB absl_archives /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/libabsl_*.a)
+if(NOT absl_archives)
+  message(FATAL_ERROR "no libabsl_*.a: install libabsl-dev, or run ./dev build, which does")
+endif()
+target_link_libraries(stele_absl INTERFACE -Wl,--start-group ${absl_archives} -Wl,--end-group Threads::Threads)
+
+find_package(GTest REQUIRED)
+find_package(Threads REQUIRED)
+
+# stele_room(NAME [LINKS lib...] [TEST_LINKS lib...])
+# A room is a flat folder: *.cc make the library `room_NAME`, *_test.cc the test program
+# `NAME_test`; main.cc belongs to whoever makes the executable. Tests see the folder's own files.
+function(stele_room NAME)
+  cmake_parse_arguments(ROOM "" "" "LINKS;TEST_LINKS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *.cc)
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "(_test|/main)\\.cc$")
+  if(sources)
+    add_library(room_${NAME} STATIC ${sources})
+    target_link_libraries(room_${NAME} PUBLIC stele_flags ${ROOM_LINKS})
+  else()
+    add_library(room_${NAME} INTERFACE)
+    target_link_libraries(room_${NAME} INTERFACE stele_flags ${ROOM_LINKS})
+  endif()
+  if(tests)
+    add_executable(${NAME}_test ${tests})
+    target_link_libraries(${NAME}_test PRIVATE room_${NAME} ${ROOM_TEST_LINKS} GTest::gmock GTest::gtest_main)
+    add_test(NAME ${NAME} COMMAND ${NAME}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(${NAME} PROPERTIES LABELS unit TIMEOUT 300)
+  endif()
+endfunction()
