@@ -38,7 +38,8 @@ inline constexpr size_t kMaxMessage = 16 * 1024;
 inline constexpr size_t kMaxFds = 4;
 inline constexpr size_t kMaxServices = 48;
 inline constexpr size_t kMaxPhases = 64;
-inline constexpr int kMachinedFd = 3;  // where machined finds its end
+inline constexpr int kMachinedFd = 3;        // where machined finds its end
+inline constexpr int kMachinedListenFd = 4;  // its API's listening socket; LISTEN_FDS counts both
 
 enum class Type : uint16_t {
   kHello = 1,
@@ -105,6 +106,9 @@ struct Phase {
   uint64_t deadline_ms = 0;
   std::string message;
 };
+
+// A service's and a phase's name is [a-z0-9-]{1,32}, not beginning with '-'. A spec holds at most 64
+// arguments, 64 variables, 16 each of groups, limits, hidden paths and cgroup settings, 4 sockets.
 
 // A message in its wire form. Encoding fails (ok() false) where a bound is crossed.
 class Message {
