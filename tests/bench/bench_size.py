@@ -1,0 +1,29 @@
+"""Size: what the programs and the image weigh on disk, and what they hold."""
+
+import pathlib
+import subprocess
+import tempfile
+
+from run import TOP, Missing
+
+BIN = TOP / "build" / "release" / "bin"
+IMAGE = TOP / "build" / "image"
+
+
+def stripped(path):
+    with tempfile.NamedTemporaryFile() as out:
+        subprocess.run(["strip", "-o", out.name, path], check=True)
+        return pathlib.Path(out.name).stat().st_size
+
+
+def run(bench):
+    if not (BIN / "init").exists():
+        raise Missing("build/release/bin/init: run ./dev build first")
+    for name, reach in (("init", "≤ 2"), ("machined", None), ("osctl", None), ("applets", None)):
+        note = "one file with apid" if name == "machined" else "stripped"
+        bench.row(f"{name} on disk", stripped(BIN / name) / 1e6, "MB", reach=reach, note=note)
+    if not (IMAGE / "stele.efi").exists():
+        raise Missing("build/image/stele.efi: run ./dev image for the image's figures")
+    bench.row("upgrade file (stele.efi, kubelet included)", (IMAGE / "stele.efi").stat().st_size / 1e6, "MB", reach="≤ 85")
+    executables = [line for line in (IMAGE / "executables.txt").read_text().splitlines() if line and not line.startswith("#")]
+    bench.row("executables in the image", len(executables), "files", reach="≤ 25, all listed")
