@@ -26,7 +26,9 @@ file(GLOB absl_archives /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/libabsl_*.a)
 if(NOT absl_archives)
   message(FATAL_ERROR "no libabsl_*.a: install libabsl-dev, or run ./dev build, which does")
 endif()
-target_link_libraries(stele_absl INTERFACE -Wl,--start-group ${absl_archives} -Wl,--end-group Threads::Threads)
+# LINK_GROUP and not --start-group: CMake drops the second of two equal flags, and gRPC has a group too.
+string(REPLACE ";" "," absl_group "${absl_archives}")
+target_link_libraries(stele_absl INTERFACE "$<LINK_GROUP:RESCAN,${absl_group}>" Threads::Threads)
 
 find_package(GTest REQUIRED)
 find_package(Threads REQUIRED)
