@@ -26,11 +26,15 @@ class Node {
   virtual Store& store() = 0;
   // The running configuration; null before one was loaded and in maintenance mode.
   virtual const config::v1::MachineConfig* config() const = 0;
+  // Makes `config` the running one (null: none) and wakes every controller.
+  virtual void SetConfig(std::shared_ptr<const config::v1::MachineConfig> config) = 0;
   // Records an event for EventService and the log.
   virtual void Emit(absl::string_view kind, absl::string_view subject, absl::string_view message,
                     machine::v1::Severity severity = machine::v1::SEVERITY_INFO) = 0;
   // The node's data is mounted on /var, and the workload side may start.
   virtual bool data_ready() const = 0;
+  // Says so, and wakes every controller when it changed anything.
+  virtual void SetDataReady(bool ready) = 0;
 };
 
 class Controller {

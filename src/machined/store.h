@@ -40,6 +40,9 @@ struct Change {
 // The type name in a message's `resource` option; CHECK-fails for a message that is no resource.
 const std::string& ResourceTypeOf(const google::protobuf::Descriptor* descriptor);
 
+// Every message that is a resource, in the order of the proto files.
+const std::vector<const google::protobuf::Descriptor*>& ResourceMessages();
+
 class Store {
  public:
   Store();
