@@ -80,8 +80,11 @@ class Release:
         with cache.locked(f"unpack-{self.name}-{package.name}"):
             if not final.is_dir():
                 with cache.new_directory(final) as scratch:
-                    run(["dpkg-deb", "-x", self._dir / "debs" / package.file, scratch])
+                    run(["dpkg-deb", "-x", self.deb(package), scratch])
         return final
+
+    def deb(self, package: Package) -> pathlib.Path:
+        return self._dir / "debs" / package.file
 
     def fetch_source(self, name: str) -> pathlib.Path:
         """The unpacked source package `name`, patches applied."""
@@ -96,13 +99,19 @@ class Release:
                     run(["dpkg-source", "--no-check", "-x", dsc.name, "tree"], cwd=scratch)
         return final / "tree"
 
-    def depends(self, name: str) -> list[str]:
-        """Names the package depends on, first alternatives, without versions: to see through a metapackage."""
+    def real_package(self, metapackage: str, refresh: bool = False) -> str:
+        """What a metapackage such as linux-image-cloud-amd64 stands for: its first dependency, remembered like a version."""
+        known = self._dir / "metapackages.json"
         with cache.locked(f"debian-{self.name}"):
-            self._update()
-            shown = self._apt_cache("show", name).split("\n\n")[0]
-        found = re.search(r"^Depends: (.*)$", shown, re.M)
-        return [re.split(r"[ :(|]", part.strip())[0] for part in found[1].split(",")] if found else []
+            names = json.loads(known.read_text()) if known.is_file() and not refresh else {}
+            if metapackage not in names:
+                self._update()
+                depends = re.search(r"^Depends: (.*)$", self._apt_cache("show", metapackage), re.M)
+                if not depends:
+                    raise Error(f"{self.name}: {metapackage} depends on nothing")
+                names[metapackage] = re.split(r"[ :(|,]", depends[1])[0]
+                known.write_text(json.dumps(names, sort_keys=True) + "\n")
+        return names[metapackage]
 
     def _resolve(self, names: list[str]) -> list[Package]:
         out = self._apt_get("--print-uris", "download", *names)
@@ -207,9 +216,13 @@ def max_version(showsrc: str) -> str:
     return best
 
 
-def run(command: list, cwd: pathlib.Path | None = None) -> str:
+def run(command: list, cwd: pathlib.Path | None = None, env: dict | None = None, stdin: pathlib.Path | None = None) -> str:
     words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    with open(stdin or "/dev/null") as opened:
+        try:
+            done = subprocess.run(words, cwd=cwd, env=env, stdin=opened, capture_output=True, text=True)
+        except FileNotFoundError as error:
+            raise Error(f"{words[0]} is missing: ./dev installs what image/packages-host lists") from error
     if done.returncode != 0:
         tool = " ".join(word for word in words if not word.startswith(("-o", "Dir::", "APT::", "Acquire::")))
         raise Error(f"{tool}: exit {done.returncode}\n{(done.stderr or done.stdout).strip()}")
