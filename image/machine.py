@@ -4,6 +4,7 @@ A machine lives in a folder of its own: disk, firmware variables, serial log, QM
 and QEMU itself ends after `lifetime` seconds whatever happens to whoever started it.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -79,6 +80,25 @@ class Machine:
                 while "event" in (answer := json.loads(stream.readline())):
                     pass
             return answer
+
+    @contextlib.contextmanager
+    def events(self):
+        """Yields wait(name, seconds) → seconds since now until QEMU told of that event, such as RESET or SHUTDOWN."""
+        began = time.monotonic()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.folder / "qmp.sock"))
+            stream = connection.makefile("rw")
+            stream.write(json.dumps({"execute": "qmp_capabilities"}) + "\n")
+            stream.flush()
+
+            def wait(name: str, seconds: float) -> float:
+                connection.settimeout(seconds)
+                for line in stream:
+                    if json.loads(line).get("event") == name:
+                        break
+                return time.monotonic() - began
+
+            yield wait
 
     def disk(self) -> pathlib.Path:
         return self.folder / "disk.raw"
