@@ -21,6 +21,7 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parents[1]
 OUT = TOP / "build" / "bench"
+IMAGE_HINT = "the image: run ./dev image first"
 
 
 class Missing(Exception):
@@ -91,7 +92,7 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--list", action="store_true", help="say what there is")
     args = parser.parse_args()
-    sys.path[:0] = [str(HERE), str(TOP / "tests")]
+    sys.path[:0] = [str(HERE), str(TOP / "tests" / "vm"), str(TOP / "tests" / "node")]
     if args.list:
         for name in benches():
             print(f"{name:10} {importlib.import_module('bench_' + name).__doc__.strip().splitlines()[0]}")
