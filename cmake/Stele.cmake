@@ -34,11 +34,11 @@ find_package(GTest REQUIRED)
 find_package(Threads REQUIRED)
 
 # stele_room(NAME [LINKS lib...] [TEST_LINKS lib...])
-# A room is a flat folder: *.cc make the library `room_NAME`, *_test.cc the test program
-# `NAME_test`; main.cc belongs to whoever makes the executable. Tests see the folder's own files.
+# A room is a folder, with folders in it once it has grown: *.cc make the library `room_NAME`,
+# *_test.cc the test program `NAME_test`; main.cc belongs to whoever makes the executable.
 function(stele_room NAME)
   cmake_parse_arguments(ROOM "" "" "LINKS;TEST_LINKS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS *.cc)
+  file(GLOB sources CONFIGURE_DEPENDS *.cc */*.cc)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(FILTER sources EXCLUDE REGEX "(_test|/main)\\.cc$")
