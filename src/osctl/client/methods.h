@@ -1,0 +1,66 @@
+// Every RPC that osctl calls, with its types. methods_test.cc holds each against the protos, so a
+// wrong path cannot stay.
+#pragma once
+
+#include "stele/machine/v1/config_service.pb.h"
+#include "stele/machine/v1/event_service.pb.h"
+#include "stele/machine/v1/image_service.pb.h"
+#include "stele/machine/v1/log_service.pb.h"
+#include "stele/machine/v1/resource_service.pb.h"
+#include "stele/machine/v1/service_service.pb.h"
+#include "stele/machine/v1/system_service.pb.h"
+
+namespace stele::osctl {
+
+// How messages flow: one and one, one and many, many and one.
+enum class Flow : unsigned char { kUnary, kServerStream, kClientStream };
+
+template <Flow kFlow, typename RequestType, typename ResponseType>
+struct Method {
+  using Request = RequestType;
+  using Response = ResponseType;
+  static constexpr Flow flow = kFlow;
+  const char* path;
+};
+
+namespace method {
+
+namespace v1 = stele::machine::v1;
+
+inline constexpr Method<Flow::kUnary, v1::VersionRequest, v1::VersionResponse> kVersion{
+    "/stele.machine.v1.SystemService/Version"};
+inline constexpr Method<Flow::kUnary, v1::RebootRequest, v1::RebootResponse> kReboot{
+    "/stele.machine.v1.SystemService/Reboot"};
+inline constexpr Method<Flow::kUnary, v1::ShutdownRequest, v1::ShutdownResponse> kShutdown{
+    "/stele.machine.v1.SystemService/Shutdown"};
+
+inline constexpr Method<Flow::kUnary, v1::GetRequest, v1::GetResponse> kGet{"/stele.machine.v1.ResourceService/Get"};
+inline constexpr Method<Flow::kUnary, v1::ListRequest, v1::ListResponse> kList{
+    "/stele.machine.v1.ResourceService/List"};
+inline constexpr Method<Flow::kServerStream, v1::WatchRequest, v1::WatchResponse> kWatch{
+    "/stele.machine.v1.ResourceService/Watch"};
+
+inline constexpr Method<Flow::kUnary, v1::StartServiceRequest, v1::StartServiceResponse> kStartService{
+    "/stele.machine.v1.ServiceService/StartService"};
+inline constexpr Method<Flow::kUnary, v1::StopServiceRequest, v1::StopServiceResponse> kStopService{
+    "/stele.machine.v1.ServiceService/StopService"};
+inline constexpr Method<Flow::kUnary, v1::RestartServiceRequest, v1::RestartServiceResponse> kRestartService{
+    "/stele.machine.v1.ServiceService/RestartService"};
+
+inline constexpr Method<Flow::kServerStream, v1::ReadLogRequest, v1::ReadLogResponse> kReadLog{
+    "/stele.machine.v1.LogService/ReadLog"};
+inline constexpr Method<Flow::kServerStream, v1::StreamEventsRequest, v1::StreamEventsResponse> kStreamEvents{
+    "/stele.machine.v1.EventService/StreamEvents"};
+
+inline constexpr Method<Flow::kUnary, v1::GetConfigRequest, v1::GetConfigResponse> kGetConfig{
+    "/stele.machine.v1.ConfigService/GetConfig"};
+inline constexpr Method<Flow::kUnary, v1::ValidateConfigRequest, v1::ValidateConfigResponse> kValidateConfig{
+    "/stele.machine.v1.ConfigService/ValidateConfig"};
+inline constexpr Method<Flow::kUnary, v1::ApplyConfigRequest, v1::ApplyConfigResponse> kApplyConfig{
+    "/stele.machine.v1.ConfigService/ApplyConfig"};
+
+inline constexpr Method<Flow::kClientStream, v1::ImportImageRequest, v1::ImportImageResponse> kImportImage{
+    "/stele.machine.v1.ImageService/ImportImage"};
+
+}  // namespace method
+}  // namespace stele::osctl

@@ -1,0 +1,187 @@
+#include "osctl/client/node.h"
+
+#include <grpc/support/log.h>
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/impl/codegen/client_unary_call.h>
+#include <grpcpp/impl/codegen/proto_utils.h>
+#include <grpcpp/impl/codegen/rpc_method.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
+#include <grpcpp/support/sync_stream.h>
+
+#include <cstdlib>
+
+#include "absl/strings/match.h"
+#include "osctl/client/diagnose.h"
+#include "osctl/failure.h"
+
+namespace stele::osctl {
+namespace {
+
+using google::protobuf::MessageLite;
+using grpc::internal::RpcMethod;
+
+constexpr int kMaxMessage = 16 << 20;
+constexpr absl::Duration kDiagnosisTimeout = absl::Seconds(3);
+
+absl::Status FromGrpc(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
+std::chrono::system_clock::time_point In(absl::Duration duration) { return absl::ToChronoTime(absl::Now() + duration); }
+
+// gRPC writes its own view of a failed handshake to stderr; ours is better, and one line.
+void SilenceGrpc() {
+  if (std::getenv("GRPC_VERBOSITY") != nullptr) return;  // somebody hunts a fault
+  gpr_set_log_function([](gpr_log_func_args*) {});
+}
+
+// "ipv4:a:p,b:p": a literal list, so that gRPC's own resolver has nothing to do.
+std::string Target(const std::vector<SocketAddress>& addresses) {
+  int family = addresses.front().storage.ss_family;
+  std::string target = family == AF_INET ? "ipv4:" : "ipv6:";
+  for (const SocketAddress& address : addresses) {
+    if (address.storage.ss_family != family) continue;
+    absl::StrAppend(&target, target.back() == ':' && target.size() == 5 ? "" : ",", address.Text());
+  }
+  return target;
+}
+
+grpc::ChannelArguments Arguments(const std::string& server_name) {
+  grpc::ChannelArguments arguments;
+  arguments.SetSslTargetNameOverride(server_name);
+  arguments.SetMaxReceiveMessageSize(kMaxMessage);
+  // A killed apid is back in a fraction of a second; gRPC's own back-off would wait a whole one.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);  // also the least time a connect may take
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // a node is not reached through a web proxy
+  arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  // A follower must notice a node that lost its power, although nothing is ever sent to it.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  return arguments;
+}
+
+}  // namespace
+
+struct Node::Channel {
+  std::shared_ptr<grpc::Channel> grpc;
+};
+
+Node::Node(Address address, ClientKeys keys, absl::Duration timeout)
+    : address_(std::move(address)), keys_(std::move(keys)), timeout_(timeout), name_(address_.Text()) {
+  if (keys_.server_name.empty()) keys_.server_name = address_.host;
+}
+
+Node::~Node() = default;
+
+absl::Status Node::Connect() {
+  if (channel_ != nullptr) return absl::OkStatus();
+  SilenceGrpc();
+  ASSIGN_OR_RETURN(resolved_, Resolve(address_, timeout_));
+  grpc::SslCredentialsOptions options{keys_.ca, keys_.key, keys_.certificate};
+  channel_ = std::make_unique<Channel>();
+  channel_->grpc =
+      grpc::CreateCustomChannel(Target(resolved_), grpc::SslCredentials(options), Arguments(keys_.server_name));
+  return absl::OkStatus();
+}
+
+absl::Status Node::AwaitReady() {
+  auto deadline = In(timeout_);
+  grpc_connectivity_state state = channel_->grpc->GetState(true);
+  while (state != GRPC_CHANNEL_READY) {
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE) return absl::UnavailableError("cannot connect");
+    if (state == GRPC_CHANNEL_SHUTDOWN) return absl::InternalError("the channel is shut down");
+    if (!channel_->grpc->WaitForStateChange(state, deadline)) {
+      return absl::DeadlineExceededError(absl::StrCat("no connection within ", absl::FormatDuration(timeout_)));
+    }
+    state = channel_->grpc->GetState(true);
+  }
+  stream_began_ = absl::Now();
+  return absl::OkStatus();
+}
+
+absl::Status Node::CallUnary(const char* path, const MessageLite& request, MessageLite* response) {
+  RETURN_IF_ERROR(Connect());
+  grpc::ClientContext context;
+  context.set_deadline(In(timeout_));
+  RpcMethod method(path, RpcMethod::NORMAL_RPC, channel_->grpc);
+  return Explain(FromGrpc(grpc::internal::BlockingUnaryCall<MessageLite, MessageLite>(channel_->grpc.get(), method,
+                                                                                      &context, request, response)));
+}
+
+absl::Status Node::ReadStream(const char* path, const MessageLite& request, MessageLite* response,
+                              const std::function<absl::Status()>& each) {
+  RETURN_IF_ERROR(Connect());
+  if (absl::Status ready = AwaitReady(); !ready.ok()) return Explain(std::move(ready));
+  grpc::ClientContext context;
+  RpcMethod method(path, RpcMethod::SERVER_STREAMING, channel_->grpc);
+  std::unique_ptr<grpc::ClientReader<MessageLite>> reader(
+      grpc::internal::ClientReaderFactory<MessageLite>::Create<MessageLite>(channel_->grpc.get(), method, &context,
+                                                                            request));
+  while (reader->Read(response)) {
+    absl::Status status = each();
+    if (status.ok()) continue;
+    context.TryCancel();
+    while (reader->Read(response)) {
+    }
+    reader->Finish().IgnoreError();  // cancelled by us: its status says no more
+    return status;
+  }
+  return Explain(FromGrpc(reader->Finish()));
+}
+
+absl::Status Node::WriteStream(const char* path, MessageLite* request, MessageLite* response,
+                               const std::function<absl::StatusOr<bool>()>& next) {
+  RETURN_IF_ERROR(Connect());
+  if (absl::Status ready = AwaitReady(); !ready.ok()) return Explain(std::move(ready));
+  grpc::ClientContext context;
+  RpcMethod method(path, RpcMethod::CLIENT_STREAMING, channel_->grpc);
+  std::unique_ptr<grpc::ClientWriter<MessageLite>> writer(
+      grpc::internal::ClientWriterFactory<MessageLite>::Create<MessageLite>(channel_->grpc.get(), method, &context,
+                                                                            response));
+  while (true) {
+    absl::StatusOr<bool> more = next();
+    if (!more.ok()) {
+      context.TryCancel();
+      writer->Finish().IgnoreError();  // cancelled by us
+      return more.status();
+    }
+    // Write fails when the node ended the call; Finish says why.
+    if (!*more || !writer->Write(*request)) break;
+  }
+  writer->WritesDone();
+  return Explain(FromGrpc(writer->Finish()));
+}
+
+absl::Status Node::Explain(absl::Status status) {
+  bool connected = channel_->grpc->GetState(false) == GRPC_CHANNEL_READY;
+  bool doubtful = absl::IsUnavailable(status) || (absl::IsDeadlineExceeded(status) && !connected);
+  if (!doubtful) {
+    if (absl::IsDeadlineExceeded(status) && status.message() == "Deadline Exceeded") {
+      return absl::DeadlineExceededError(absl::StrCat("no answer within ", absl::FormatDuration(timeout_)));
+    }
+    return status;
+  }
+  absl::Status diagnosis = Diagnose(resolved_, keys_, std::min(timeout_, kDiagnosisTimeout));
+  if (diagnosis.ok()) return status;
+  // A time-out stays one, whatever the second look met.
+  if (absl::IsDeadlineExceeded(diagnosis)) {
+    return Failure(absl::StatusCode::kUnavailable, ExitCode::kUnreachable, diagnosis.message(),
+                   "check that the node is up, its address, and what lies between");
+  }
+  return diagnosis;
+}
+
+bool IsConnectionLoss(const absl::Status& status) {
+  if (ExitCodeOf(status) == ExitCode::kAuthentication) return false;
+  if (absl::IsUnavailable(status)) return true;
+  // How gRPC 1.51 tells of a stream whose server process was killed at a bad moment.
+  return (absl::IsInternal(status) || absl::IsUnknown(status)) &&
+         (absl::StrContains(status.message(), "RST_STREAM") || absl::StrContains(status.message(), "Stream removed"));
+}
+
+}  // namespace stele::osctl

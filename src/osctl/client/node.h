@@ -1,0 +1,85 @@
+// A node's API over mTLS. The only door to gRPC in osctl: commands see messages and absl::Status.
+#pragma once
+
+#include <google/protobuf/message_lite.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/time/time.h"
+#include "base/status.h"
+#include "osctl/client/address.h"
+#include "osctl/client/keys.h"
+#include "osctl/client/methods.h"
+
+namespace stele::osctl {
+
+// Connects at the first call. One thread at a time. A failure's status says exactly what is wrong
+// with the connection (diagnose.h), and carries osctl's exit code.
+class Node {
+ public:
+  // `timeout`: of each unary call, and of connecting for a stream.
+  Node(Address address, ClientKeys keys, absl::Duration timeout);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // As the user wrote it; what output and errors are prefixed with.
+  const std::string& name() const { return name_; }
+  // When the last stream found a connection to begin on.
+  absl::Time stream_began() const { return stream_began_; }
+
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(const Method<Flow::kUnary, Request, Response>& method, const Request& request) {
+    Response response;
+    RETURN_IF_ERROR(CallUnary(method.path, request, &response));
+    return response;
+  }
+
+  // Calls `each` for every message until the stream ends or `each` fails, which ends the stream.
+  template <typename Request, typename Response>
+  absl::Status Stream(const Method<Flow::kServerStream, Request, Response>& method, const Request& request,
+                      const std::function<absl::Status(const Response&)>& each) {
+    Response response;  // one for all: its buffers are used again
+    return ReadStream(method.path, request, &response, [&] { return each(response); });
+  }
+
+  // Sends what `next` fills in until it answers false; an error from it cancels the call.
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Upload(const Method<Flow::kClientStream, Request, Response>& method,
+                                  const std::function<absl::StatusOr<bool>(Request*)>& next) {
+    Request request;
+    Response response;
+    RETURN_IF_ERROR(WriteStream(method.path, &request, &response, [&] { return next(&request); }));
+    return response;
+  }
+
+ private:
+  struct Channel;
+
+  absl::Status Connect();  // makes channel_; looks the name up
+  absl::Status AwaitReady();
+  absl::Status CallUnary(const char* path, const google::protobuf::MessageLite& request,
+                         google::protobuf::MessageLite* response);
+  absl::Status ReadStream(const char* path, const google::protobuf::MessageLite& request,
+                          google::protobuf::MessageLite* response, const std::function<absl::Status()>& each);
+  absl::Status WriteStream(const char* path, google::protobuf::MessageLite* request,
+                           google::protobuf::MessageLite* response, const std::function<absl::StatusOr<bool>()>& next);
+  // A failed call's status, with the connection examined where it may be the reason.
+  absl::Status Explain(absl::Status status);
+
+  Address address_;
+  ClientKeys keys_;
+  absl::Duration timeout_;
+  std::string name_;
+  absl::Time stream_began_ = absl::InfinitePast();
+  std::vector<SocketAddress> resolved_;
+  std::unique_ptr<Channel> channel_;
+};
+
+// Whether a stream that ended so can go on after reconnecting: the connection or a daemon is gone,
+// not the thing asked for.
+bool IsConnectionLoss(const absl::Status& status);
+
+}  // namespace stele::osctl

@@ -1,0 +1,43 @@
+// The one table of commands; each is made by the file of its name.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "osctl/command.h"
+
+namespace stele::osctl {
+
+class Session;
+struct GlobalOptions;
+
+// `osctl` itself, with its global options and every command below it.
+Command RootCommand(GlobalOptions* options);
+
+Command ApplyCommand();
+Command CompletionCommand();
+Command ConfigCommand();
+Command ContextCommand();
+Command DmesgCommand();
+Command EventsCommand();
+Command GenCommand();
+Command GetCommand();
+Command HelpCommand();
+Command ImageCommand();
+Command LogsCommand();
+Command RebootCommand();
+Command ServiceCommand();
+Command ShutdownCommand();
+Command VersionCommand();
+
+// `osctl __complete WORDS…`: what fits the last word. The words are no whole command line yet.
+ExitCode Complete(Session& session, GlobalOptions* options, const std::vector<std::string>& words);
+
+// Parts of `osctl gen`.
+Command GenClientCommand();
+Command GenConfigCommand();
+Command GenNodeCommand();
+Command GenPkiCommand();
+Command GenReferenceCommand();
+
+}  // namespace stele::osctl

@@ -1,0 +1,141 @@
+// osctl get: resources of any type, once or as they change (watch.cc).
+#include "osctl/commands/get.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "absl/strings/str_join.h"
+#include "osctl/commands/commands.h"
+#include "osctl/failure.h"
+#include "osctl/output/format.h"
+#include "osctl/output/resource.h"
+#include "osctl/output/table.h"
+#include "osctl/session.h"
+
+namespace stele::osctl {
+namespace {
+
+using stele::machine::v1::GetRequest;
+using stele::machine::v1::ListRequest;
+using stele::machine::v1::Resource;
+
+// Digits compare as numbers, so that process 9 comes before 10.
+bool NaturalLess(const std::string& a, const std::string& b) {
+  bool numbers = !a.empty() && !b.empty() && a.find_first_not_of("0123456789") == std::string::npos &&
+                 b.find_first_not_of("0123456789") == std::string::npos;
+  if (numbers && a.size() != b.size()) return a.size() < b.size();
+  return a < b;
+}
+
+absl::StatusOr<std::vector<Resource>> Fetch(Node& node, const GetOptions& options) {
+  std::vector<Resource> resources;
+  if (options.ids.empty()) {
+    ListRequest request;
+    request.set_type(options.type);
+    ASSIGN_OR_RETURN(auto response, node.Call(method::kList, request));
+    resources.assign(response.resources().begin(), response.resources().end());
+    std::stable_sort(resources.begin(), resources.end(),
+                     [](const Resource& a, const Resource& b) { return NaturalLess(a.id(), b.id()); });
+  }
+  for (const std::string& id : options.ids) {
+    GetRequest request;
+    request.set_type(options.type);
+    request.set_id(id);
+    ASSIGN_OR_RETURN(auto response, node.Call(method::kGet, request));
+    resources.push_back(std::move(*response.mutable_resource()));
+  }
+  return resources;
+}
+
+using Found = std::map<std::string, std::vector<Resource>>;  // by node
+
+std::string RenderTable(const Found& found, const GetOptions& options, bool several) {
+  Width width = options.output == "wide" ? Width::kWide : Width::kNormal;
+  std::vector<std::string> headers = ResourceHeaders(options.known, width);
+  if (several) headers.insert(headers.begin(), "NODE");
+  Table table(headers);
+  for (const auto& [node, resources] : found) {
+    for (const Resource& resource : resources) {
+      std::vector<std::string> cells = ResourceCells(options.known, resource, width, absl::Now());
+      if (several) cells.insert(cells.begin(), node);
+      table.AddRow(std::move(cells));
+    }
+  }
+  return table.Render();
+}
+
+std::string RenderNames(const Found& found, const GetOptions& options) {
+  std::string out;
+  for (const auto& [node, resources] : found) {
+    for (const Resource& resource : resources) absl::StrAppend(&out, options.type, "/", resource.id(), "\n");
+  }
+  return out;
+}
+
+// One resource asked for by id is itself; anything else is a list under "resources".
+std::string RenderStructured(const Found& found, const GetOptions& options, bool several) {
+  Value list = Value::List();
+  for (const auto& [node, resources] : found) {
+    for (const Resource& resource : resources) list.Append(ResourceValue(resource, several ? node : ""));
+  }
+  if (!several && options.ids.size() == 1) return Structured(list.items().front().second, options.output);
+  return Structured(Value::Map().Add("resources", std::move(list)), options.output);
+}
+
+ExitCode GetOnce(Session& session, const GetOptions& options) {
+  std::mutex mutex;
+  Found found;
+  ExitCode code = session.ForEachNode(absl::StrCat("get ", options.type), [&](Node& node) -> absl::Status {
+    ASSIGN_OR_RETURN(std::vector<Resource> resources, Fetch(node, options));
+    std::lock_guard<std::mutex> lock(mutex);
+    found[node.name()] = std::move(resources);
+    return absl::OkStatus();
+  });
+  if (found.empty()) return code;
+  bool several = session.several_nodes();
+  if (options.output == "name") {
+    session.console().Out(RenderNames(found, options));
+  } else if (IsStructured(options.output)) {
+    session.console().Out(RenderStructured(found, options, several));
+  } else {
+    bool none = true;
+    for (const auto& [node, resources] : found) none = none && resources.empty();
+    if (none && code == ExitCode::kOk) session.console().Err(absl::StrCat("no ", options.type, "\n"));
+    if (!none) session.console().Out(RenderTable(found, options, several));
+  }
+  return code;
+}
+
+ExitCode Get(Session& session, GetOptions options) {
+  // An unknown name goes to the node as it is: a newer one may know it.
+  options.known = FindResourceType(options.type);
+  if (options.known != nullptr) options.type = options.known->name;
+  if (!options.watch) return GetOnce(session, options);
+  if (options.ids.size() > 1) return session.Report("", UsageError("-w takes one ID at most"));
+  return Watch(session, options);
+}
+
+}  // namespace
+
+Command GetCommand() {
+  auto options = std::make_shared<GetOptions>();
+  std::vector<std::string> names;
+  for (const ResourceType& type : ResourceTypes()) names.push_back(type.name);
+  Command command;
+  command.name = "get";
+  command.summary = "shows resources: services, pods, links, phases, …";
+  command.description = absl::StrCat(
+      "Types: ", absl::StrJoin(names, ", "), ".\n`osctl get types` shows what the node knows, with short names.\n",
+      "Times are ages; -o wide shows them in full, and more columns. json and yaml are the protos' JSON.");
+  command.arguments = {
+      {"", "TYPE", "the type, or a short name of it", &options->type, Presence::kRequired, Completion::kResourceType},
+      {"", "ID", "only these", &options->ids, Presence::kOptional, Completion::kResourceId},
+      {"-w,--watch", "", "go on, with a line for each change", &options->watch},
+      OutputArgument(&options->output),
+  };
+  command.run = [options](Session& session) { return Get(session, *options); };
+  return command;
+}
+
+}  // namespace stele::osctl

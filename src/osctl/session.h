@@ -1,0 +1,73 @@
+// One run of osctl: what was asked for globally, where output goes, and the nodes it speaks to.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "osctl/client/follow.h"
+#include "osctl/client/node.h"
+#include "osctl/console.h"
+#include "osctl/context.h"
+#include "osctl/exit_code.h"
+
+namespace stele::osctl {
+
+struct Command;
+
+// The options that every command takes.
+struct GlobalOptions {
+  std::vector<std::string> nodes;
+  std::string context;
+  std::string server_name;
+  absl::Duration timeout = absl::ZeroDuration();  // zero: what fits the command
+};
+
+inline constexpr absl::Duration kCallTimeout = absl::Seconds(10);
+
+class Session {
+ public:
+  Session(GlobalOptions* options, Getenv getenv, Console* console, const Command* root)
+      : options_(options), getenv_(std::move(getenv)), console_(console), root_(root) {}
+
+  Console& console() { return *console_; }
+  const GlobalOptions& options() const { return *options_; }
+  const Getenv& getenv() const { return getenv_; }
+  const Command& root() const { return *root_; }
+
+  // Prints the failure's line on stderr and answers its exit code.
+  ExitCode Report(absl::string_view node, const absl::Status& status);
+
+  // --timeout as the time of one call, or of a connection.
+  absl::Duration call_timeout() const {
+    return options_->timeout == absl::ZeroDuration() ? kCallTimeout : options_->timeout;
+  }
+  // --timeout as the time that a follower bears without its node.
+  absl::Duration follow_patience() const {
+    return options_->timeout == absl::ZeroDuration() ? kFollowPatience : options_->timeout;
+  }
+
+  // The nodes of -n, else of the context: at least one.
+  absl::StatusOr<std::vector<std::unique_ptr<Node>>> Nodes();
+
+  // Calls `work` for every node, side by side when there are several, and reports each failure, with
+  // `doing` before its text. Answers the worst exit code, which is the highest.
+  ExitCode ForEachNode(absl::string_view doing, const std::function<absl::Status(Node&)>& work);
+  // Whether ForEachNode has several nodes: then output must name its node. Valid inside `work`.
+  bool several_nodes() const { return several_nodes_; }
+  // "NODE: " when there are several, else nothing.
+  std::string Prefix(const Node& node) const;
+
+ private:
+  absl::StatusOr<std::vector<std::string>> Endpoints(const stele::config::v1::ClientContext& context) const;
+
+  GlobalOptions* options_;
+  Getenv getenv_;
+  Console* console_;
+  const Command* root_;
+  bool several_nodes_ = false;
+};
+
+}  // namespace stele::osctl
