@@ -224,7 +224,7 @@ def report(out: pathlib.Path) -> None:
     for name in ("root.squashfs", "initramfs.cpio", "stele.efi", "stele.raw"):
         status = (out / name).stat()
         print(f"  {name:<16} {status.st_size / 1e6:8.1f} MB" + (f", {status.st_blocks * 512 / 1e6:.1f} MB on disk" if name == "stele.raw" else ""))
-    print("  " + (out / "executables.txt").read_text().splitlines()[-1].strip())
+    print("  " + (out / "executables.txt").read_text().splitlines()[-1].lstrip("# "))
 
 
 _step_began = [("", 0.0)]

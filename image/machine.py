@@ -63,7 +63,8 @@ class Machine:
         """Ends QEMU at once, as pulling the plug does."""
         if self._process is not None:
             if self._process.poll() is None:
-                self._process.kill()
+                # The group: under a lifetime the process is `timeout`, and QEMU its child.
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         (self.folder / "pid").unlink(missing_ok=True)
 

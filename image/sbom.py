@@ -11,7 +11,7 @@ import root
 
 # Debian 12 packages whose code is linked statically into our own programs; a scanner must see those too.
 LINKED_STATICALLY = ("libgrpc++-dev", "libprotobuf-dev", "libabsl-dev", "libssl-dev", "zlib1g-dev", "libc-ares-dev", "libre2-dev",
-                     "libyaml-cpp-dev", "libc6-dev", "libstdc++-12-dev")
+                     "libyaml-dev", "libc6-dev", "libstdc++-12-dev")
 
 
 def executables(tree: pathlib.Path, files: dict[str, root.File]) -> str:
@@ -22,8 +22,8 @@ def executables(tree: pathlib.Path, files: dict[str, root.File]) -> str:
         status = (tree / path[1:]).stat()
         lines.append((0 if status.st_ino in seen else status.st_size, path, files[path].origin))
         seen.add(status.st_ino)
-    body = "".join(f"{size:>10} {path} ({origin})\n" for size, path, origin in lines)
-    return body + f"{sum(size for size, _, _ in lines):>10} in {len(lines)} executables\n"
+    body = "# size path (from); a second name of the same file counts 0\n" + "".join(f"{size:>10} {path} ({origin})\n" for size, path, origin in lines)
+    return body + f"# {sum(size for size, _, _ in lines)} bytes in {len(lines)} executables\n"
 
 
 def spdx(version: str, epoch: int, tree: pathlib.Path, files: dict[str, root.File],

@@ -147,7 +147,8 @@ class Printer {
   }
 
   // `index` -1: the field itself, else its element. A key cannot be a block.
-  std::string ScalarOf(const Message& message, const FieldDescriptor* field, int index, int indent, bool is_key = false) {
+  std::string ScalarOf(const Message& message, const FieldDescriptor* field, int index, int indent,
+                       bool is_key = false) {
     const Reflection* r = message.GetReflection();
     if (IsSecret(field)) return "(secret)";
     switch (field->cpp_type()) {
@@ -170,7 +171,8 @@ class Printer {
         if (field->type() == FieldDescriptor::TYPE_BYTES) return Quoted(absl::Base64Escape(text));
         return is_key && !IsPlainWord(text) ? Quoted(text) : Text(text, indent);
       }
-      case FieldDescriptor::CPPTYPE_MESSAGE: break;
+      case FieldDescriptor::CPPTYPE_MESSAGE:
+        break;
     }
     return "";
   }

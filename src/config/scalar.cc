@@ -116,11 +116,16 @@ std::string ExpectedShape(const FieldDescriptor* field) {
   if (field->is_map()) return "a mapping of names to values";
   if (field->is_repeated()) return "a list";
   switch (field->cpp_type()) {
-    case FieldDescriptor::CPPTYPE_MESSAGE: return "a mapping";
-    case FieldDescriptor::CPPTYPE_STRING: return "a text";
-    case FieldDescriptor::CPPTYPE_BOOL: return "true or false";
-    case FieldDescriptor::CPPTYPE_ENUM: return "a word";
-    default: return "a number";
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      return "a mapping";
+    case FieldDescriptor::CPPTYPE_STRING:
+      return "a text";
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return "true or false";
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return "a word";
+    default:
+      return "a number";
   }
 }
 
@@ -158,13 +163,17 @@ std::string StoreScalar(const Scalar& scalar, const FieldDescriptor* field, Mess
     }
     case FieldDescriptor::CPPTYPE_BOOL: {
       bool value = scalar.value == "true";
-      if (!scalar.plain || (!value && scalar.value != "false")) return absl::StrCat("expected true or false", Found(scalar));
+      if (!scalar.plain || (!value && scalar.value != "false"))
+        return absl::StrCat("expected true or false", Found(scalar));
       add ? reflection->AddBool(message, field, value) : reflection->SetBool(message, field, value);
       return "";
     }
-    case FieldDescriptor::CPPTYPE_ENUM: return StoreEnum(scalar, field, message);
-    case FieldDescriptor::CPPTYPE_STRING: return StoreText(scalar, field, message);
-    case FieldDescriptor::CPPTYPE_MESSAGE: break;
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return StoreEnum(scalar, field, message);
+    case FieldDescriptor::CPPTYPE_STRING:
+      return StoreText(scalar, field, message);
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      break;
   }
   return absl::StrCat("expected ", ExpectedShape(field), Found(scalar));
 }

@@ -41,7 +41,8 @@ std::optional<Problem> CheckText(absl::string_view text) {
     uint32_t character = 0;
     size_t length = DecodeUtf8(text.substr(i), &character);
     if (length == 0) {
-      return Problem{line, column, "", absl::StrFormat("byte 0x%02x is not valid UTF-8", static_cast<uint8_t>(text[i]))};
+      return Problem{line, column, "",
+                     absl::StrFormat("byte 0x%02x is not valid UTF-8", static_cast<uint8_t>(text[i]))};
     }
     bool carriage_return = character == '\r' && i + 1 < text.size() && text[i + 1] == '\n';
     if (IsForbidden(character) && !carriage_return) {

@@ -78,7 +78,8 @@ void YamlEvents::CheckEvent() {
         return Fail({1, 1}, "directives (%YAML, %TAG) are not allowed");
       }
       break;
-    case YAML_ALIAS_EVENT: return Fail(mark(), "aliases (*name) are not allowed; write the value again");
+    case YAML_ALIAS_EVENT:
+      return Fail(mark(), "aliases (*name) are not allowed; write the value again");
     case YAML_SCALAR_EVENT:
       anchor = event_.data.scalar.anchor;
       tag = event_.data.scalar.tag;
@@ -98,7 +99,8 @@ void YamlEvents::CheckEvent() {
       --depth_;
       node = false;
       break;
-    default: node = false;
+    default:
+      node = false;
   }
   if (anchor != nullptr) return Fail(mark(), "anchors (&name) are not allowed");
   if (tag != nullptr) return Fail(mark(), "tags (!name) are not allowed");

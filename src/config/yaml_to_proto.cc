@@ -58,7 +58,8 @@ class Reader {
     }
     events_.Next();  // document start
     if (!events_.failed()) ReadMessage("", out);
-    while (!events_.failed() && events_.type() != YAML_STREAM_END_EVENT) events_.Next();  // a second document fails here
+    while (!events_.failed() && events_.type() != YAML_STREAM_END_EVENT)
+      events_.Next();  // a second document fails here
     if (events_.failed()) {
       problems_.push_back(events_.problem());
       if (problems_.back().path.empty()) problems_.back().path = path_at_failure_;
@@ -123,7 +124,8 @@ class Reader {
       if (!options_.tolerate_unknown_keys) {
         Report(key_mark, Join(path, key), UnknownKey(key, type));
       } else if (warnings_ != nullptr && warnings_->size() < kMaxProblems) {
-        warnings_->push_back({key_mark.line, key_mark.column, Join(path, key), absl::StrCat("unknown key '", key, "' is ignored")});
+        warnings_->push_back(
+            {key_mark.line, key_mark.column, Join(path, key), absl::StrCat("unknown key '", key, "' is ignored")});
       }
       events_.Skip();
     }
@@ -147,7 +149,8 @@ class Reader {
     if (field->is_map()) return ReadMap(path, field, message);
     if (!field->is_repeated()) return ReadValue(path, field, message);
     if (events_.type() != YAML_SEQUENCE_START_EVENT) {
-      return ReportAndSkip(path, absl::StrCat("expected a list (- value)", field->message_type() ? " of mappings" : ""));
+      return ReportAndSkip(path,
+                           absl::StrCat("expected a list (- value)", field->message_type() ? " of mappings" : ""));
     }
     events_.Next();
     for (size_t i = 0; !events_.failed() && events_.type() != YAML_SEQUENCE_END_EVENT; ++i) {
@@ -169,7 +172,8 @@ class Reader {
       return ReportAndSkip(path, absl::StrCat("expected ", ExpectedElement(field), ", found a ",
                                               events_.type() == YAML_SEQUENCE_START_EVENT ? "list" : "mapping"));
     }
-    if (HasControlCharacter(events_.scalar())) return ReportAndSkip(path, "control characters are not allowed in a value");
+    if (HasControlCharacter(events_.scalar()))
+      return ReportAndSkip(path, "control characters are not allowed in a value");
     std::string wrong = StoreScalar({std::string(events_.scalar()), events_.plain()}, field, message);
     if (wrong.empty() && events_.scalar().empty() && field->options().GetExtension(machine::v1::required)) {
       wrong = "must not be empty";
@@ -215,7 +219,8 @@ class Reader {
 std::vector<Problem> ParseYaml(absl::string_view yaml, const ParseOptions& options, Message* out,
                                std::vector<Problem>* warnings, MarkMap* marks) {
   if (yaml.size() > options.max_bytes) {
-    return {{1, 1, "", absl::StrCat("the text has ", yaml.size(), " bytes; at most ", options.max_bytes, " are allowed")}};
+    return {
+        {1, 1, "", absl::StrCat("the text has ", yaml.size(), " bytes; at most ", options.max_bytes, " are allowed")}};
   }
   if (std::optional<Problem> problem = CheckText(yaml)) return {*problem};
   return Reader(yaml, options, warnings, marks).ReadDocument(out);

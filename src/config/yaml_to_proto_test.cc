@@ -74,9 +74,10 @@ TEST(ParseYaml, PrintsAndReadsBackTheSame) {
   MachineConfig config, again;
   ASSERT_THAT(ParseYaml(kGood, {}, &config), IsEmpty());
   auto* labels = config.mutable_kubelet()->mutable_node_labels();
-  for (const char* value : {"yes", "12", "0x1f", "a: b", "a #b", "-", "- a", "*a", "&a", "!a", "{", "\"", "\\", "'", "a\tb",
-                            "a\n", " a", "a ", "a\n b\n", " a\nb", "\na", "a\n\n", "a\n\nb", "é", "%a", "@a", "`", "a:", "|", ">",
-                            "a\n  \nb", "---", "...", "?", "? a", "~", "", "a\n\tb\n", "#"}) {
+  for (const char* value : {"yes",      "12",    "0x1f",   "a: b", "a #b", "-",   "- a", "*a",       "&a",      "!a",
+                            "{",        "\"",    "\\",     "'",    "a\tb", "a\n", " a",  "a ",       "a\n b\n", " a\nb",
+                            "\na",      "a\n\n", "a\n\nb", "é",    "%a",   "@a",  "`",   "a:",       "|",       ">",
+                            "a\n  \nb", "---",   "...",    "?",    "? a",  "~",   "",    "a\n\tb\n", "#"}) {
     (*labels)[absl::StrCat("k", labels->size())] = value;
     (*labels)[absl::StrCat(value, "key")] = "x";
     if (*value != '\0') config.mutable_network()->add_search(value);
@@ -119,7 +120,8 @@ kubelet:
 }
 
 TEST(ParseYaml, ReportsEveryProblemInOrder) {
-  EXPECT_THAT(ProblemsOf(R"(apiVersion: 1
+  EXPECT_THAT(
+      ProblemsOf(R"(apiVersion: 1
 api:
   certificat: x
   key: ""
@@ -134,20 +136,20 @@ network:
 kubelet: 
 time: {servers: pool}
 )"),
-              ElementsAre("1:1: kind: missing; expected a text",
-                          "1:13: apiVersion: expected a text; YAML reads this as a number, truth value or null: put it in quotes",
-                          "3:3: api.certificat: unknown key 'certificat'; did you mean 'certificate'?",
-                          "3:3: api.clientCA: missing; expected a text", "3:3: api.certificate: missing; expected a text",
-                          "4:8: api.key: must not be empty",
-                          "7:7: network.interfaces[0].dchp: unknown key 'dchp'; did you mean 'dhcp'?",
-                          "7:7: network.interfaces[0].name: missing; expected a text",
-                          "8:13: network.interfaces[0].dhcp: expected true or false",
-                          "9:12: network.interfaces[0].mtu: expected a whole number from 0 to 4294967295",
-                          "10:7: network.interfaces[1]: expected a mapping (key: value)",
-                          "11:13: network.hostname: expected a text, found a list",
-                          "12:3: network.hostname: duplicate key 'hostname'",
-                          "13:9: kubelet: expected a mapping (key: value), found nothing",
-                          "14:17: time.servers: expected a list (- value)"));
+      ElementsAre(
+          "1:1: kind: missing; expected a text",
+          "1:13: apiVersion: expected a text; YAML reads this as a number, truth value or null: put it in quotes",
+          "3:3: api.certificat: unknown key 'certificat'; did you mean 'certificate'?",
+          "3:3: api.clientCA: missing; expected a text", "3:3: api.certificate: missing; expected a text",
+          "4:8: api.key: must not be empty",
+          "7:7: network.interfaces[0].dchp: unknown key 'dchp'; did you mean 'dhcp'?",
+          "7:7: network.interfaces[0].name: missing; expected a text",
+          "8:13: network.interfaces[0].dhcp: expected true or false",
+          "9:12: network.interfaces[0].mtu: expected a whole number from 0 to 4294967295",
+          "10:7: network.interfaces[1]: expected a mapping (key: value)",
+          "11:13: network.hostname: expected a text, found a list", "12:3: network.hostname: duplicate key 'hostname'",
+          "13:9: kubelet: expected a mapping (key: value), found nothing",
+          "14:17: time.servers: expected a list (- value)"));
 }
 
 TEST(ParseYaml, ToleratesUnknownKeysOnlyWhenAsked) {
@@ -162,12 +164,15 @@ TEST(ParseYaml, ToleratesUnknownKeysOnlyWhenAsked) {
 }
 
 TEST(ParseYaml, RefusesWhatIsYamlButNotOurs) {
-  EXPECT_THAT(ProblemsOf(WithHead("time: &t {servers: [a]}")), ElementsAre("4:7: time: anchors (&name) are not allowed"));
-  EXPECT_THAT(ProblemsOf(WithHead("time: *t")), ElementsAre("4:7: time: aliases (*name) are not allowed; write the value again"));
+  EXPECT_THAT(ProblemsOf(WithHead("time: &t {servers: [a]}")),
+              ElementsAre("4:7: time: anchors (&name) are not allowed"));
+  EXPECT_THAT(ProblemsOf(WithHead("time: *t")),
+              ElementsAre("4:7: time: aliases (*name) are not allowed; write the value again"));
   EXPECT_THAT(ProblemsOf(WithHead("time: !t {}")), ElementsAre("4:7: time: tags (!name) are not allowed"));
   EXPECT_THAT(ProblemsOf(WithHead("<<: {}")), ElementsAre("4:1: merge keys (<<) are not allowed"));
   EXPECT_THAT(ProblemsOf(WithHead("---\na: b")), ElementsAre("4:1: a second document; only one is allowed"));
-  EXPECT_THAT(ProblemsOf("%YAML 1.1\n---\n" + WithHead("")), ElementsAre("1:1: directives (%YAML, %TAG) are not allowed"));
+  EXPECT_THAT(ProblemsOf("%YAML 1.1\n---\n" + WithHead("")),
+              ElementsAre("1:1: directives (%YAML, %TAG) are not allowed"));
   EXPECT_THAT(ProblemsOf(WithHead("[a]: b")), ElementsAre("4:1: expected a key, a word of at most 256 letters"));
   EXPECT_THAT(ProblemsOf(""), ElementsAre("1:1: expected a mapping, found an empty text"));
   EXPECT_THAT(ProblemsOf("# nothing\n"), ElementsAre("1:1: expected a mapping, found an empty text"));
@@ -179,7 +184,9 @@ TEST(ParseYaml, RefusesWhatIsNotText) {
   EXPECT_THAT(ProblemsOf(string_view("a: b\n\0", 6)), ElementsAre("2:1: control character U+0000 is not allowed"));
   EXPECT_THAT(ProblemsOf("a: \xc0\x80"), ElementsAre("1:4: byte 0xc0 is not valid UTF-8"));
   EXPECT_THAT(ProblemsOf("a: \xed\xa0\x80"), ElementsAre("1:4: byte 0xed is not valid UTF-8"));
-  EXPECT_THAT(ProblemsOf("\xff\xfe" "a"), ElementsAre("1:1: byte 0xff is not valid UTF-8"));
+  EXPECT_THAT(ProblemsOf("\xff\xfe"
+                         "a"),
+              ElementsAre("1:1: byte 0xff is not valid UTF-8"));
   EXPECT_THAT(ProblemsOf("a: \x1b[2J"), ElementsAre("1:4: control character U+001B is not allowed"));
   EXPECT_THAT(ProblemsOf("a\xe2\x80\xa8: b"), ElementsAre("1:2: control character U+2028 is not allowed"));
   EXPECT_THAT(ProblemsOf(WithHead("network: {hostname: \"a\\0\"}")),
@@ -188,7 +195,8 @@ TEST(ParseYaml, RefusesWhatIsNotText) {
 }
 
 TEST(ParseYaml, BoundsDepthNodesAndBytes) {
-  EXPECT_THAT(ProblemsOf(WithHead("x: " + std::string(900, '['))), ElementsAre("4:1: x: unknown key 'x'; known here: apiVersion, kind, api, network, time, storage, kubelet",
+  EXPECT_THAT(ProblemsOf(WithHead("x: " + std::string(900, '['))),
+              ElementsAre("4:1: x: unknown key 'x'; known here: apiVersion, kind, api, network, time, storage, kubelet",
                           "4:35: x: nested deeper than 32 levels"));
   std::string many = "time: {servers: [";
   for (int i = 0; i < 20'001; ++i) many += "a,";
@@ -196,7 +204,8 @@ TEST(ParseYaml, BoundsDepthNodesAndBytes) {
   std::vector<Problem> problems = ParseYaml(WithHead(many + "]}"), {}, &config);
   ASSERT_EQ(problems.size(), 1u);
   EXPECT_EQ(problems[0].reason, "too many keys and values for one file");
-  EXPECT_THAT(ProblemsOf(std::string(10 << 20, 'a')), ElementsAre("1:1: the text has 10485760 bytes; at most 1048576 are allowed"));
+  EXPECT_THAT(ProblemsOf(std::string(10 << 20, 'a')),
+              ElementsAre("1:1: the text has 10485760 bytes; at most 1048576 are allowed"));
 }
 
 TEST(ParseYaml, KnowsASpellingMistake) {

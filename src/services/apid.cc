@@ -1,0 +1,40 @@
+#include "services/apid.h"
+
+namespace stele::services {
+
+ServiceSpec Apid(const config::v1::MachineConfig& config) {
+  ServiceSpec spec = {
+      .name = "apid",
+      .argv = {"/usr/lib/stele/apid"},
+      .env = {kPath},
+      .uid = kApidUser,
+      .gid = kApidUser,
+      .limits = {{RLIMIT_NOFILE, 4096, 4096}, {RLIMIT_CORE, 0, 0}, {RLIMIT_NPROC, 64, 64}},
+      // A peer with a valid certificate can make gRPC take any amount of memory (rapid reset: 1.8 GB);
+      // this bound, not apid, is what protects the node. Killed and back within 2 s.
+      .oom_score_adj = 500,
+      .cgroup_settings = {{"memory.max", "128M"}, {"memory.swap.max", "0"}, {"pids.max", "64"}},
+      .listen = {{.address = "tcp:[::]:50000", .backlog = 512}},
+      .stop_timeout_ms = 5'000,
+      .readiness = {.kind = ServiceSpec::Readiness::Kind::kTls, .target = "127.0.0.1:50000", .timeout_ms = 10'000},
+  };
+  DependOnFiles(ApidFiles(config), &spec);
+  return spec;
+}
+
+std::vector<ServiceDirectory> ApidDirectories() {
+  return {{.path = "/run/stele/apid", .mode = 0500, .uid = kApidUser, .gid = kApidUser, .only_listed_files = true}};
+}
+
+std::vector<ServiceFile> ApidFiles(const config::v1::MachineConfig& config) {
+  auto file = [](const char* name, const std::string& content) {
+    return ServiceFile{std::string("/run/stele/apid/") + name, content, 0400, kApidUser, kApidUser};
+  };
+  return {
+      file("client-ca.crt", config.api().client_ca()),
+      file("tls.crt", config.api().certificate()),
+      file("tls.key", config.api().key()),
+  };
+}
+
+}  // namespace stele::services

@@ -1,0 +1,30 @@
+#include "services/udevd.h"
+
+namespace stele::services {
+
+ServiceSpec Udevd() {
+  return {
+      .name = "udevd",
+      .argv = {"/usr/lib/systemd/systemd-udevd"},
+      .env = {kPath},
+      // Makes nodes, sets owners, loads modules.
+      .all_capabilities = true,
+      .oom_score_adj = -900,
+      .stop_timeout_ms = 5'000,
+  };
+}
+
+ServiceSpec UdevTrigger() {
+  return {
+      .name = "udev-trigger",
+      // Waits for udevd's socket by itself; events sent before it would be lost.
+      .argv = {"/usr/bin/udevadm", "trigger", "--action=add", "--wait-daemon=30"},
+      .env = {kPath},
+      .all_capabilities = true,
+      .restart = RestartPolicy::kNever,
+      .after = {"udevd"},
+      .readiness = {.kind = ServiceSpec::Readiness::Kind::kExited, .timeout_ms = 60'000},
+  };
+}
+
+}  // namespace stele::services
