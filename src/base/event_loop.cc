@@ -27,18 +27,25 @@ void EventLoop::Remove(int fd, FdHandler* handler) {
   }
 }
 
-absl::Status EventLoop::RunOnce(int timeout_ms) {
+absl::Status EventLoop::Wait(int timeout_ms) {
+  pending_ = next_ = 0;
   int count = ::epoll_wait(epoll_.get(), events_, kEventsPerTurn, timeout_ms);
-  if (count < 0) {
-    if (errno == EINTR) return absl::OkStatus();
-    return ErrnoStatus("wait for events");
-  }
-  pending_ = count;
-  for (next_ = 0; next_ < pending_;) {
+  if (count < 0 && errno != EINTR) return ErrnoStatus("wait for events");
+  pending_ = count < 0 ? 0 : count;
+  return absl::OkStatus();
+}
+
+void EventLoop::Dispatch() {
+  while (next_ < pending_) {
     epoll_event event = events_[next_++];
     if (event.data.ptr != nullptr) static_cast<FdHandler*>(event.data.ptr)->OnReady(event.events);
   }
   pending_ = next_ = 0;
+}
+
+absl::Status EventLoop::RunOnce(int timeout_ms) {
+  RETURN_IF_ERROR(Wait(timeout_ms));
+  Dispatch();
   return absl::OkStatus();
 }
 

@@ -33,6 +33,9 @@ class EventLoop {
 
   // Waits at most `timeout_ms` (-1: for ever) and calls the handlers of one turn.
   absl::Status RunOnce(int timeout_ms);
+  // The two halves of RunOnce, for who has something to do in between.
+  absl::Status Wait(int timeout_ms);
+  void Dispatch();
 
  private:
   static constexpr int kEventsPerTurn = 64;

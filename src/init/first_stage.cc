@@ -1,0 +1,180 @@
+#include "init/first_stage.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <linux/magic.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/file.h"
+#include "init/clock.h"
+#include "init/log.h"
+#include "init/modules.h"
+#include "init/mounts.h"
+#include "init/phases.h"
+
+namespace stele::init {
+namespace {
+
+constexpr char kNewRoot[] = "/sysroot";
+constexpr char kSecondStage[] = "/usr/lib/stele/init";
+
+absl::Status MountKernelFileSystems() {
+  for (const MountSpec& mount : KernelMounts()) RETURN_IF_ERROR(MountUnlessMounted(mount));
+  // Nothing of ours may be lost to the kernel's rate limit for /dev/kmsg.
+  WriteControlFile("/proc/sys/kernel/printk_devkmsg", "on\n").IgnoreError();
+  OpenLog(/*kernel_log=*/true);
+  return absl::OkStatus();
+}
+
+// What stands between us and the root; all else waits for the second stage.
+absl::Status LoadRootModules() {
+  ASSIGN_OR_RETURN(Modules modules, Modules::Read(ModuleDirectory()));
+  ModuleLoader loader(std::move(modules));
+  for (const char* name : {"loop", "squashfs", "overlay"}) RETURN_IF_ERROR(loader.Load(name));
+  return absl::OkStatus();
+}
+
+// A read-only loop device over `image` that goes away with its last user.
+absl::StatusOr<std::string> AttachLoop(const char* image) {
+  UniqueFd file(::open(image, O_RDONLY | O_CLOEXEC));
+  if (!file.ok()) return ErrnoStatus("open ", image);
+  UniqueFd control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
+  if (!control.ok()) return ErrnoStatus("open /dev/loop-control");
+  int number = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
+  if (number < 0) return ErrnoStatus("find a free loop device");
+  std::string device = absl::StrCat("/dev/loop", number);
+  UniqueFd loop(::open(device.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!loop.ok()) return ErrnoStatus("open ", device);
+  loop_config config = {};
+  config.fd = static_cast<uint32_t>(file.get());
+  config.info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR;
+  if (::ioctl(loop.get(), LOOP_CONFIGURE, &config) != 0) return ErrnoStatus("attach ", image, " to ", device);
+  // Held open until it is mounted: with autoclear, the last close detaches.
+  static UniqueFd held;
+  held = std::move(loop);
+  return device;
+}
+
+// The block device that holds the root. Here a second way is added when the root lives in a slot:
+// the verity device whose hash the command line names, by its ioctls.
+absl::StatusOr<std::string> AttachRoot() { return AttachLoop(kRootImage); }
+
+absl::Status MountRoot() {
+  ASSIGN_OR_RETURN(std::string device, AttachRoot());
+  RETURN_IF_ERROR(MakeDirectories(kNewRoot));
+  if (::mount(device.c_str(), kNewRoot, "squashfs", MS_RDONLY | MS_NODEV, nullptr) != 0) {
+    return ErrnoStatus("mount ", device, " as the root");
+  }
+  return absl::OkStatus();
+}
+
+// Frees the initramfs: whatever is on its own file system. The loop device keeps the image.
+void DeleteTree(int directory, dev_t device) {
+  DIR* entries = ::fdopendir(directory);
+  if (entries == nullptr) {
+    ::close(directory);
+    return;
+  }
+  while (const dirent* entry = ::readdir(entries)) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    struct stat info;
+    int parent = ::dirfd(entries);
+    if (::fstatat(parent, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0 || info.st_dev != device) continue;
+    if (S_ISDIR(info.st_mode)) {
+      int below = ::openat(parent, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+      if (below >= 0) DeleteTree(below, device);
+    }
+    ::unlinkat(parent, entry->d_name, S_ISDIR(info.st_mode) ? AT_REMOVEDIR : 0);
+  }
+  ::closedir(entries);
+}
+
+absl::Status SwitchRoot() {
+  for (const MountSpec& mount : KernelMounts()) {
+    std::string target = absl::StrCat(kNewRoot, mount.target);
+    if (::mount(mount.target, target.c_str(), nullptr, MS_MOVE, nullptr) != 0) {
+      return ErrnoStatus("move ", mount.target, " to ", target);
+    }
+  }
+  int old_root = ::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  struct stat info;
+  if (::fstat(old_root, &info) != 0) return ErrnoStatus("look at the initramfs");
+  if (::chdir(kNewRoot) != 0) return ErrnoStatus("enter ", kNewRoot);
+  if (::mount(".", "/", nullptr, MS_MOVE, nullptr) != 0) return ErrnoStatus("move the root into place");
+  if (::chroot(".") != 0 || ::chdir("/") != 0) return ErrnoStatus("enter the root");
+  DeleteTree(old_root, info.st_dev);
+  return absl::OkStatus();
+}
+
+struct Step {
+  const char* name;
+  absl::Status (*run)();
+};
+constexpr Step kSteps[] = {
+    {"kernel-mounts", MountKernelFileSystems},
+    {"root-modules", LoadRootModules},
+    {"root-mount", MountRoot},
+    {"root-switch", SwitchRoot},
+};
+
+}  // namespace
+
+bool InInitramfs() {
+  struct statfs info;
+  if (::statfs("/", &info) != 0) return false;
+  return (info.f_type == RAMFS_MAGIC || info.f_type == TMPFS_MAGIC) && ::access(kRootImage, R_OK) == 0;
+}
+
+absl::Status RunFirstStage() {
+  std::vector<Phase> phases;
+  for (const Step& step : kSteps) {
+    Phase phase = {.name = step.name, .start_ns = Now()};
+    RETURN_IF_ERROR(Annotate(step.run(), step.name));
+    phase.state = kPhaseDone;
+    phase.end_ns = Now();
+    phases.push_back(std::move(phase));
+  }
+  // Times are worth little; the boot goes on without them.
+  if (MakeDirectories("/run/stele").ok()) ReplaceFile(kFirstStagePhases, FormatPhases(phases)).IgnoreError();
+  const char* argv[] = {kSecondStage, nullptr};
+  const char* environment[] = {nullptr};
+  ::execve(kSecondStage, const_cast<char* const*>(argv), const_cast<char* const*>(environment));
+  return ErrnoStatus("execute ", kSecondStage);
+}
+
+std::string FormatPhases(const std::vector<Phase>& phases) {
+  std::string text;
+  for (const Phase& phase : phases) {
+    absl::StrAppend(&text, phase.name, " ", phase.state, " ", phase.start_ns, " ", phase.end_ns, " ", phase.message,
+                    "\n");
+  }
+  return text;
+}
+
+std::vector<Phase> ParsePhases(absl::string_view text) {
+  std::vector<Phase> phases;
+  while (!text.empty()) {
+    std::string line(text.substr(0, text.find('\n')));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    Phase phase;
+    uint64_t state = 0;
+    const char* at = line.c_str();
+    at += phase.name.assign(at, strcspn(at, " ")).size();
+    char* end = const_cast<char*>(at);
+    for (uint64_t* number : {&state, &phase.start_ns, &phase.end_ns}) *number = strtoull(end, &end, 10);
+    if (phase.name.empty() || *end != ' ' || state > kPhaseSkipped) continue;
+    phase.state = static_cast<uint8_t>(state);
+    phase.message = end + 1;
+    phases.push_back(std::move(phase));
+  }
+  return phases;
+}
+
+}  // namespace stele::init

@@ -1,0 +1,48 @@
+// The pipe that a service writes its standard output and error to.
+//
+// It belongs to init and lives as long as the service is defined: machined reads it through a
+// duplicate and may die at any moment, and what was written in between waits in the pipe. When
+// nobody reads and the pipe is full, the oldest bytes are thrown away and counted, so a writer
+// never waits for more than 100 ms.
+#pragma once
+
+#include "base/event_loop.h"
+#include "init/clock.h"
+
+namespace stele::init {
+
+class LogPipe : public FdHandler {
+ public:
+  static constexpr int kCapacity = 256 * 1024;
+  static constexpr uint64_t kCheckNs = 30 * kMillisecond;
+
+  explicit LogPipe(EventLoop& loop) : loop_(loop) {}
+  ~LogPipe() override;
+  LogPipe(const LogPipe&) = delete;
+  LogPipe& operator=(const LogPipe&) = delete;
+
+  int Create();  // 0 or errno; a second call does nothing
+  int read_end() const { return read_.get(); }
+  int write_end() const { return write_.get(); }
+
+  // When Check wants to be called; kNever while nothing was written.
+  uint64_t next_check() const { return next_check_; }
+  // Throws away where that is due. `has_reader`: somebody is there who should be reading. Then
+  // only a pipe that was full twice without a byte moving counts as unread. True when it dropped.
+  bool Check(uint64_t now, bool has_reader);
+  uint64_t dropped_bytes() const { return dropped_bytes_; }
+
+ private:
+  void OnReady(uint32_t events) override;
+  bool IsFull() const;
+  uint64_t HeadFingerprint() const;
+  void Discard();
+
+  EventLoop& loop_;
+  UniqueFd read_, write_;
+  uint64_t next_check_ = kNever;
+  uint64_t full_head_ = 0;  // fingerprint when it was last seen full; 0 when it was not
+  uint64_t dropped_bytes_ = 0;
+};
+
+}  // namespace stele::init
