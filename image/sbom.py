@@ -11,7 +11,7 @@ import root
 
 # Debian 12 packages whose code is linked statically into our own programs; a scanner must see those too.
 LINKED_STATICALLY = ("libgrpc++-dev", "libprotobuf-dev", "libabsl-dev", "libssl-dev", "zlib1g-dev", "libc-ares-dev", "libre2-dev",
-                     "libyaml-dev", "libc6-dev", "libstdc++-12-dev")
+                     "libnghttp2-dev", "libyaml-dev", "libc6-dev", "libstdc++-12-dev")
 
 
 def executables(tree: pathlib.Path, files: dict[str, root.File]) -> str:

@@ -10,8 +10,8 @@ ServiceSpec Apid(const config::v1::MachineConfig& config) {
       .uid = kApidUser,
       .gid = kApidUser,
       .limits = {{RLIMIT_NOFILE, 4096, 4096}, {RLIMIT_CORE, 0, 0}, {RLIMIT_NPROC, 64, 64}},
-      // A peer with a valid certificate can make gRPC take any amount of memory (rapid reset: 1.8 GB);
-      // this bound, not apid, is what protects the node. Killed and back within 2 s.
+      // apid bounds what each connection may hold; should that fail, this bound protects the node. Killed
+      // and back within 2 s.
       .oom_score_adj = 500,
       .cgroup_settings = {{"memory.max", "128M"}, {"memory.swap.max", "0"}, {"pids.max", "64"}},
       .listen = {{.address = "tcp:[::]:50000", .backlog = 512}},

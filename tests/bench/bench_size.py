@@ -19,9 +19,8 @@ def stripped(path):
 def run(bench):
     if not (BIN / "init").exists():
         raise Missing("build/release/bin/init: run ./dev build first")
-    for name, reach in (("init", "≤ 2"), ("machined", None), ("osctl", None), ("applets", None)):
-        note = "one file with apid" if name == "machined" else "stripped"
-        bench.row(f"{name} on disk", stripped(BIN / name) / 1e6, "MB", reach=reach, note=note)
+    for name, reach in (("init", "≤ 2"), ("machined", None), ("apid", None), ("osctl", None), ("applets", None)):
+        bench.row(f"{name} on disk", stripped(BIN / name) / 1e6, "MB", reach=reach, note="stripped")
     if not (IMAGE / "stele.efi").exists():
         raise Missing("build/image/stele.efi: run ./dev image for the image's figures")
     bench.row("upgrade file (stele.efi, kubelet included)", (IMAGE / "stele.efi").stat().st_size / 1e6, "MB", reach="≤ 85")

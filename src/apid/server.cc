@@ -1,0 +1,149 @@
+#include "apid/server.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+
+namespace stele {
+namespace {
+
+constexpr int kAcceptsPerTurn = 32;  // then those who are in have their turn
+constexpr int kBusyTickMs = 100;     // while a deadline of seconds runs
+constexpr int kIdleTickMs = 1'000;
+
+// How many clients fit: each may need a descriptor towards machined beside its own.
+size_t ConnectionLimit() {
+  rlimit limit = {};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  size_t usable = limit.rlim_cur > kLimits.reserved_descriptors ? limit.rlim_cur - kLimits.reserved_descriptors : 0;
+  return std::clamp<size_t>(usable / 2, 4, kLimits.connections);
+}
+
+UniqueFd SpareDescriptor() { return UniqueFd(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)); }
+
+}  // namespace
+
+Server::Server(EventLoop& loop, const TlsContext& tls, Audit& audit, std::string machined_socket, UniqueFd listener,
+               UniqueFd stop)
+    : shared_{loop, tls, audit, std::move(machined_socket), {}, false},
+      listener_(std::move(listener)),
+      stop_(std::move(stop)),
+      spare_(SpareDescriptor()),
+      connection_limit_(ConnectionLimit()) {}
+
+Server::~Server() {
+  shared_.loop.Remove(listener_.get(), this);
+  shared_.loop.Remove(stop_.get(), &stop_handler_);
+}
+
+absl::Status Server::Run() {
+  RETURN_IF_ERROR(shared_.loop.Add(listener_.get(), EPOLLIN, this));
+  RETURN_IF_ERROR(shared_.loop.Add(stop_.get(), EPOLLIN, &stop_handler_));
+  while (stopping_at_ms_ == 0 || (!connections_.empty() && NowMs() < stopping_at_ms_)) {
+    RETURN_IF_ERROR(shared_.loop.RunOnce(TimeoutMs()));
+    std::vector<Connection*> unfinished;
+    unfinished.swap(shared_.unfinished);
+    for (Connection* connection : unfinished) connection->Continue();
+    if (NowMs() >= next_tick_ms_) {
+      next_tick_ms_ = NowMs() + kBusyTickMs;
+      for (auto& connection : connections_) connection->Tick();
+      shared_.audit.Flush();
+    }
+    if (shared_.closed_some) Sweep();
+  }
+  connections_.clear();
+  return absl::OkStatus();
+}
+
+int Server::TimeoutMs() const {
+  if (!shared_.unfinished.empty()) return 0;
+  if (connections_.empty()) return shared_.audit.has_pending() ? kIdleTickMs : -1;
+  bool busy = stopping_at_ms_ != 0 || std::any_of(connections_.begin(), connections_.end(), [](const auto& connection) {
+                return connection->has_short_deadline();
+              });
+  return busy ? kBusyTickMs : kIdleTickMs;
+}
+
+// Closed connections are deleted here, between turns: nothing on the stack knows them any more.
+void Server::Sweep() {
+  shared_.closed_some = false;
+  auto is_closed = [](const Connection* connection) { return connection->state() == Connection::State::kClosed; };
+  auto& unfinished = shared_.unfinished;
+  unfinished.erase(std::remove_if(unfinished.begin(), unfinished.end(), is_closed), unfinished.end());
+  connections_.erase(std::remove_if(connections_.begin(), connections_.end(),
+                                    [&is_closed](const auto& connection) { return is_closed(connection.get()); }),
+                     connections_.end());
+  if (connections_.empty()) ::malloc_trim(0);  // what a burst took goes back to the machine
+}
+
+void Server::StopHandler::OnReady(uint32_t) {
+  Server& server = server_;
+  server.shared_.loop.Remove(server.stop_.get(), this);
+  server.shared_.loop.Remove(server.listener_.get(), &server);  // init keeps it: others wait in its backlog
+  server.stopping_at_ms_ = NowMs() + kLimits.drain_ms;
+  for (auto& connection : server.connections_) connection->Drain();
+}
+
+void Server::OnReady(uint32_t) {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    sockaddr_storage address = {};
+    socklen_t size = sizeof address;
+    UniqueFd fd(::accept4(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (fd.ok()) {
+      Admit(std::move(fd), PeerOf(address));
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      return OutOfDescriptors();
+    } else if (errno == EAGAIN) {
+      return;
+    }  // else that one connection failed before we took it; the next may not
+  }
+}
+
+void Server::Admit(UniqueFd fd, Peer peer) {
+  size_t open = 0, unauthenticated = 0, same_source = 0;
+  for (const auto& connection : connections_) {
+    if (connection->state() == Connection::State::kClosed) continue;
+    ++open;
+    if (!connection->authenticated()) ++unauthenticated;
+    if (connection->peer().source == peer.source) ++same_source;
+  }
+  absl::string_view refused;
+  if (same_source >= kLimits.connections_per_source && !MakeRoom(peer.source)) {
+    refused = "too many connections from this address";
+  } else if (open >= connection_limit_ && !MakeRoom("")) {
+    refused = "too many connections";
+  } else if (unauthenticated >= std::min(kLimits.unauthenticated, connection_limit_ / 2)) {
+    MakeRoom("");
+  }
+  if (!refused.empty()) return shared_.audit.WriteRefusal(peer.text, refused, NowMs());
+  auto connection = std::make_unique<Connection>(shared_, std::move(fd), std::move(peer));
+  absl::Status started = connection->Start();
+  if (!started.ok()) return connection->Close(absl::string_view(started.message()));
+  connections_.push_back(std::move(connection));
+}
+
+bool Server::MakeRoom(absl::string_view source) {
+  for (auto state : {Connection::State::kSilent, Connection::State::kHandshake}) {
+    for (auto& connection : connections_) {
+      if (connection->state() != state || (!source.empty() && connection->peer().source != source)) continue;
+      connection->Close("made room for a newer connection");
+      return true;
+    }
+  }
+  return false;
+}
+
+// The caps keep this from happening unless something else in the process took descriptors. The
+// listener would stay readable and the loop spin, so the waiting connection is taken and dropped.
+void Server::OutOfDescriptors() {
+  if (MakeRoom("")) return;
+  spare_.reset();
+  UniqueFd dropped(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  dropped.reset();
+  spare_ = SpareDescriptor();
+}
+
+}  // namespace stele

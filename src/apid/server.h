@@ -1,0 +1,55 @@
+// The accept loop and the connections it let in. gRPC 1.51's own loop can be stopped for good by a few
+// hundred plain TCP connects; this one keeps descriptors in reserve, counts connections in all, per
+// source and before their handshake, and lets the oldest that said nothing make room.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apid/connection.h"
+
+namespace stele {
+
+class Server : private FdHandler {
+ public:
+  // `listener` listens and does not block; `stop` can be read once the server should end.
+  Server(EventLoop& loop, const TlsContext& tls, Audit& audit, std::string machined_socket, UniqueFd listener,
+         UniqueFd stop);
+  ~Server() override;
+
+  // Serves until `stop`, then lets running calls end within a bound.
+  absl::Status Run();
+
+ private:
+  // The descriptor whose readability means the end.
+  class StopHandler : public FdHandler {
+   public:
+    explicit StopHandler(Server& server) : server_(server) {}
+    void OnReady(uint32_t) override;
+
+   private:
+    Server& server_;
+  };
+
+  void OnReady(uint32_t events) override;
+  void Admit(UniqueFd fd, Peer peer);
+  // Closes the connection that has least to lose: of those without a finished handshake first one
+  // that said nothing, then the oldest. Of `source` only, unless it is empty.
+  bool MakeRoom(absl::string_view source);
+  void OutOfDescriptors();
+  void Sweep();
+  int TimeoutMs() const;
+
+  Shared shared_;
+  UniqueFd listener_;
+  UniqueFd stop_;
+  UniqueFd spare_;  // given up for a moment when there is no descriptor left
+  StopHandler stop_handler_{*this};
+  std::vector<std::unique_ptr<Connection>> connections_;  // in the order they came
+  size_t connection_limit_;
+  int64_t next_tick_ms_ = 0;
+  int64_t stopping_at_ms_ = 0;  // 0: not yet
+};
+
+}  // namespace stele
