@@ -1,9 +1,8 @@
 // The one clock of init: since the kernel started, suspend included.
 #pragma once
 
-#include <ctime>
-
 #include <cstdint>
+#include <ctime>
 
 namespace stele::init {
 

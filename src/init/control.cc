@@ -100,7 +100,8 @@ int Control::HandleRequest(Header header, absl::Span<const uint8_t> packet, std:
     return EINVAL;
   };
   switch (header.type) {
-    case Type::kDefine: return Define(packet, text);
+    case Type::kDefine:
+      return Define(packet, text);
     case Type::kStart:
     case Type::kStop:
     case Type::kRestart:
@@ -126,10 +127,12 @@ int Control::HandleRequest(Header header, absl::Span<const uint8_t> packet, std:
       phase->by_machined = true;
       return phases_.Store(*std::move(phase)) ? 0 : ENOSPC;
     }
-    case Type::kList: return 0;
+    case Type::kList:
+      return 0;
     case Type::kHello:
     case Type::kReply:
-    case Type::kState: break;
+    case Type::kState:
+      break;
   }
   text = "init does not take this message";
   return EPROTO;
@@ -188,8 +191,8 @@ bool Control::FlushChanges() {
   }
   for (auto& service : supervisor_.services()) {
     if (!service->TakeChanged()) continue;
-    bool with_log = service->log().read_end() >= 0 &&
-                    std::find(has_log_.begin(), has_log_.end(), service.get()) == has_log_.end();
+    bool with_log =
+        service->log().read_end() >= 0 && std::find(has_log_.begin(), has_log_.end(), service.get()) == has_log_.end();
     if (!SendState(0, *service, with_log)) {
       service->MarkChanged();
       return false;

@@ -51,14 +51,22 @@ class Line {
 
 const char* Name(int signal) {
   switch (signal) {
-    case SIGSEGV: return "SIGSEGV";
-    case SIGBUS: return "SIGBUS";
-    case SIGFPE: return "SIGFPE";
-    case SIGILL: return "SIGILL";
-    case SIGABRT: return "SIGABRT";
-    case SIGSYS: return "SIGSYS";
-    case SIGTRAP: return "SIGTRAP";
-    default: return "a signal";
+    case SIGSEGV:
+      return "SIGSEGV";
+    case SIGBUS:
+      return "SIGBUS";
+    case SIGFPE:
+      return "SIGFPE";
+    case SIGILL:
+      return "SIGILL";
+    case SIGABRT:
+      return "SIGABRT";
+    case SIGSYS:
+      return "SIGSYS";
+    case SIGTRAP:
+      return "SIGTRAP";
+    default:
+      return "a signal";
   }
 }
 
@@ -109,9 +117,11 @@ void OnCrash(int signal, siginfo_t* info, void* context) {
       line.Text(" at address ").Number(reinterpret_cast<uint64_t>(info->si_addr), 16);
     }
     line.Write();
-    static constexpr struct { const char* name; int index; } kShown[] = {
-        {" rip ", REG_RIP}, {" rsp ", REG_RSP}, {" rbp ", REG_RBP}, {" rax ", REG_RAX}, {" rbx ", REG_RBX},
-        {" rcx ", REG_RCX}, {" rdx ", REG_RDX}, {" rsi ", REG_RSI}, {" rdi ", REG_RDI}};
+    static constexpr struct {
+      const char* name;
+      int index;
+    } kShown[] = {{" rip ", REG_RIP}, {" rsp ", REG_RSP}, {" rbp ", REG_RBP}, {" rax ", REG_RAX}, {" rbx ", REG_RBX},
+                  {" rcx ", REG_RCX}, {" rdx ", REG_RDX}, {" rsi ", REG_RSI}, {" rdi ", REG_RDI}};
     line.Text("<2>init:");
     for (const auto& shown : kShown) line.Text(shown.name).Number(static_cast<uint64_t>(registers[shown.index]), 16);
     line.Write();

@@ -22,8 +22,8 @@ enum class Kind : uint8_t { kStop, kKillAll, kUnmount, kSync };
 struct Step {
   const char* name;
   Kind kind;
-  uint32_t deadline_ms;  // then comes force
-  uint32_t forced_ms;    // the same in a forced ending; 0: the step is left out
+  uint32_t deadline_ms;     // then comes force
+  uint32_t forced_ms;       // the same in a forced ending; 0: the step is left out
   const char* services[3];  // of kStop; none: all that is left but the two daemons
 };
 
@@ -54,9 +54,12 @@ static_assert(TotalMs(true) * kMillisecond <= Ending::kTotalForced, "the timer w
 
 int Command(EndAction action) {
   switch (action) {
-    case EndAction::kReboot: return RB_AUTOBOOT;
-    case EndAction::kPowerOff: return RB_POWER_OFF;
-    case EndAction::kHalt: return RB_HALT_SYSTEM;
+    case EndAction::kReboot:
+      return RB_AUTOBOOT;
+    case EndAction::kPowerOff:
+      return RB_POWER_OFF;
+    case EndAction::kHalt:
+      return RB_HALT_SYSTEM;
   }
   return RB_AUTOBOOT;
 }
@@ -159,13 +162,19 @@ void Ending::Enter(size_t step, uint64_t now) {
 
 void Ending::BeginStep(uint64_t now) {
   switch (kSteps[step_].kind) {
-    case Kind::kStop: StopServices(now); return;
+    case Kind::kStop:
+      StopServices(now);
+      return;
     case Kind::kKillAll:
       ::kill(-1, SIGKILL);
       poll_at_ = now + 50 * kMillisecond;
       return;
-    case Kind::kUnmount: task_ = StartTask(UnmountTask, (deadline_ & ~uint64_t{1}) | (real_boot_ ? 1 : 0)); return;
-    case Kind::kSync: task_ = StartTask(SyncTask, 0); return;
+    case Kind::kUnmount:
+      task_ = StartTask(UnmountTask, (deadline_ & ~uint64_t{1}) | (real_boot_ ? 1 : 0));
+      return;
+    case Kind::kSync:
+      task_ = StartTask(SyncTask, 0);
+      return;
   }
 }
 
@@ -182,9 +191,11 @@ bool Ending::StepDone() {
         if (IsOfStep(*service) && service->has_process()) return false;
       }
       return true;
-    case Kind::kKillAll: return !HasChildren();
+    case Kind::kKillAll:
+      return !HasChildren();
     case Kind::kUnmount:
-    case Kind::kSync: return task_ <= 0;
+    case Kind::kSync:
+      return task_ <= 0;
   }
   return true;
 }

@@ -28,7 +28,8 @@ absl::Status ParseTcp(absl::string_view text, sockaddr_storage& address, socklen
     six->sin6_port = htons(static_cast<uint16_t>(port));
     size = sizeof *six;
     return ::inet_pton(AF_INET6, std::string(host.substr(1, host.size() - 2)).c_str(), &six->sin6_addr) == 1
-               ? absl::OkStatus() : bad();
+               ? absl::OkStatus()
+               : bad();
   }
   auto* four = reinterpret_cast<sockaddr_in*>(&address);
   four->sin_family = AF_INET;

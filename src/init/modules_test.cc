@@ -42,7 +42,8 @@ TEST_F(ModulesTest, LoadsWhatAModuleNeedsFirst) {
   absl::StatusOr<Modules> modules = Modules::Read(directory_);
   ASSERT_TRUE(modules.ok()) << modules.status();
   std::vector<std::string> expected = {directory_ + "/kernel/net/llc.ko", directory_ + "/kernel/net/stp.ko",
-                                       directory_ + "/kernel/net/bridge.ko", directory_ + "/kernel/net/br_netfilter.ko"};
+                                       directory_ + "/kernel/net/bridge.ko",
+                                       directory_ + "/kernel/net/br_netfilter.ko"};
   EXPECT_EQ(*modules->FilesOf("br_netfilter"), expected);
   EXPECT_EQ(*modules->FilesOf("br-netfilter"), expected);
   EXPECT_TRUE(modules->FilesOf("ext4")->empty()) << "built in";
@@ -61,9 +62,11 @@ TEST_F(ModulesTest, FindsTheDriverOfADevice) {
 }
 
 TEST(MatchesAlias, AgreesWithFnmatch) {
-  for (const char* pattern : {"", "*", "a*", "*a", "a?c", "[0-9]x", "[abc]*[a-b]", "a*b*c", "a[x", "**b", "usb:v*p*d[0-2]*"}) {
+  for (const char* pattern :
+       {"", "*", "a*", "*a", "a?c", "[0-9]x", "[abc]*[a-b]", "a*b*c", "a[x", "**b", "usb:v*p*d[0-2]*"}) {
     for (const char* text : {"", "a", "abc", "aXbYc", "5x", "cb", "ca", "b", "ax", "usb:v1p2d1z", "usb:v1p2d3"}) {
-      EXPECT_EQ(MatchesAlias(pattern, text), ::fnmatch(pattern, text, 0) == 0 || (std::string(pattern) == "a[x" && std::string(text) == "ax"))
+      EXPECT_EQ(MatchesAlias(pattern, text),
+                ::fnmatch(pattern, text, 0) == 0 || (std::string(pattern) == "a[x" && std::string(text) == "ax"))
           << pattern << " " << text;
     }
   }

@@ -40,8 +40,7 @@ absl::Span<const MountSpec> MoreMounts() { return kMoreMounts; }
 
 bool IsMountPoint(const char* path) {
   struct statx info;
-  return ::statx(AT_FDCWD, path, AT_NO_AUTOMOUNT, 0, &info) == 0 &&
-         (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+  return ::statx(AT_FDCWD, path, AT_NO_AUTOMOUNT, 0, &info) == 0 && (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
 absl::Status MountUnlessMounted(const MountSpec& mount) {
@@ -57,8 +56,10 @@ absl::Status MountUnlessMounted(const MountSpec& mount) {
 }
 
 absl::Status MakeSmallDev() {
-  static constexpr struct { const char* path; unsigned minor; } kDevices[] = {
-      {"/dev/null", 3}, {"/dev/zero", 5}, {"/dev/full", 7}, {"/dev/random", 8}, {"/dev/urandom", 9}};
+  static constexpr struct {
+    const char* path;
+    unsigned minor;
+  } kDevices[] = {{"/dev/null", 3}, {"/dev/zero", 5}, {"/dev/full", 7}, {"/dev/random", 8}, {"/dev/urandom", 9}};
   RETURN_IF_ERROR(MountUnlessMounted({"tmpfs", "/dev", "tmpfs", MS_NOSUID, "mode=0755,size=1m"}));
   mode_t mask = ::umask(0);
   absl::Status status;
@@ -72,8 +73,10 @@ absl::Status MakeSmallDev() {
 }
 
 void MakeDevLinks() {
-  static constexpr const char* kLinks[][2] = {{"/proc/self/fd", "/dev/fd"},       {"/proc/self/fd/0", "/dev/stdin"},
-                                              {"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"},
+  static constexpr const char* kLinks[][2] = {{"/proc/self/fd", "/dev/fd"},
+                                              {"/proc/self/fd/0", "/dev/stdin"},
+                                              {"/proc/self/fd/1", "/dev/stdout"},
+                                              {"/proc/self/fd/2", "/dev/stderr"},
                                               {"pts/ptmx", "/dev/ptmx"}};
   for (const auto& link : kLinks) (void)!::symlink(link[0], link[1]);  // what is there already is right
 }

@@ -1,8 +1,8 @@
 #include "init/second_stage.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <link.h>
+#include <linux/magic.h>
 #include <malloc.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -174,8 +174,8 @@ struct Step {
   Result (*run)(Init::Parts& parts);
 };
 constexpr Step kSteps[] = {
-    {"mounts", Mounts},       {"limits", Limits},   {"cgroups", Cgroups}, {"etc-overlay", EtcOverlay},
-    {"host-name", HostName},  {"sysctls", Sysctls}, {"devices", Devices}, {"watchdog", OpenWatchdog},
+    {"mounts", Mounts},      {"limits", Limits},   {"cgroups", Cgroups}, {"etc-overlay", EtcOverlay},
+    {"host-name", HostName}, {"sysctls", Sysctls}, {"devices", Devices}, {"watchdog", OpenWatchdog},
 };
 
 void RunStep(const Step& step, Init::Parts& parts) {

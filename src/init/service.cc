@@ -108,9 +108,12 @@ void Service::Start(uint64_t now) {
   switch (state_.state) {
     case RunState::kStopped:
     case RunState::kFinished:
-    case RunState::kBackoff: SpawnNow(now); return;
+    case RunState::kBackoff:
+      SpawnNow(now);
+      return;
     case RunState::kRunning:
-    case RunState::kStopping: return;  // once stopped, it starts
+    case RunState::kStopping:
+      return;  // once stopped, it starts
   }
 }
 
@@ -119,14 +122,17 @@ void Service::Stop(uint64_t now) {
   changed_ = true;
   backoff_.Reset();
   switch (state_.state) {
-    case RunState::kBackoff: Enter(RunState::kStopped, kNever); return;
+    case RunState::kBackoff:
+      Enter(RunState::kStopped, kNever);
+      return;
     case RunState::kRunning:
       Enter(RunState::kStopping, now + spec().stop_timeout_ms * kMillisecond);
       SignalProcess(pidfd_.get(), spec().stop_signal);
       return;
     case RunState::kStopped:
     case RunState::kFinished:
-    case RunState::kStopping: return;
+    case RunState::kStopping:
+      return;
   }
 }
 
@@ -140,7 +146,8 @@ void Service::StopForGood(uint64_t now, uint64_t timeout_ms) {
   bool was_stopping = state_.state == RunState::kStopping;
   Stop(now);
   uint64_t latest = now + timeout_ms * kMillisecond;
-  if (state_.state == RunState::kStopping && (!was_stopping || deadline_ > latest)) deadline_ = std::min(deadline_, latest);
+  if (state_.state == RunState::kStopping && (!was_stopping || deadline_ > latest))
+    deadline_ = std::min(deadline_, latest);
 }
 
 void Service::Kill() {
@@ -160,7 +167,9 @@ void Service::Kill() {
 void Service::OnDeadline(uint64_t now) {
   if (now < deadline_) return;
   switch (state_.state) {
-    case RunState::kBackoff: SpawnNow(now); return;
+    case RunState::kBackoff:
+      SpawnNow(now);
+      return;
     case RunState::kStopping:
       Log(Level::kWarning, "%s did not end in time: killed", state_.name.c_str());
       Kill();
@@ -172,7 +181,9 @@ void Service::OnDeadline(uint64_t now) {
       deadline_ = now + kKillAgain;
       return;
     case RunState::kStopped:
-    case RunState::kFinished: deadline_ = kNever; return;
+    case RunState::kFinished:
+      deadline_ = kNever;
+      return;
   }
 }
 
@@ -219,8 +230,11 @@ SpawnError Service::TrySpawn() {
   if (control.ok()) passed[count++] = control.get();
   for (auto& [address, socket] : sockets_) passed[count++] = socket.get();
 
-  SpawnRequest request = {.program = *program_, .log = log_.write_end(), .passed = {passed, count},
-                          .cgroup = cgroup_.get(), .enter_cgroup_itself = group_killed_};
+  SpawnRequest request = {.program = *program_,
+                          .log = log_.write_end(),
+                          .passed = {passed, count},
+                          .cgroup = cgroup_.get(),
+                          .enter_cgroup_itself = group_killed_};
   if (!spec().join.empty()) {
     request.join = owner_.FindProcess(spec().join);
     if (request.join < 0) return {SpawnStep::kJoin, ESRCH};
@@ -298,8 +312,11 @@ void Service::Ended(uint64_t now) {
   if (!stopping) {
     absl::string_view step = init_protocol::SpawnStepName(state_.failed_step);
     switch (state_.exit_kind) {
-      case ExitKind::kNone: break;
-      case ExitKind::kExited: Log(Level::kNotice, "%s exited with %d", state_.name.c_str(), state_.exit_value); break;
+      case ExitKind::kNone:
+        break;
+      case ExitKind::kExited:
+        Log(Level::kNotice, "%s exited with %d", state_.name.c_str(), state_.exit_value);
+        break;
       case ExitKind::kSignaled:
         Log(Level::kNotice, "%s was ended by signal %d", state_.name.c_str(), state_.exit_value);
         break;

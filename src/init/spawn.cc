@@ -92,8 +92,7 @@ class Child {
     // Mounts of the node go on coming in; ours never go out.
     if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) return errno;
     if (spec_.shared_mounts && ::mount(nullptr, "/", nullptr, MS_REC | MS_SHARED, nullptr) != 0) return errno;
-    if (spec_.namespaces.pid &&
-        ::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) {
+    if (spec_.namespaces.pid && ::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) {
       return errno;
     }
     for (const std::string& path : spec_.hide) {

@@ -23,10 +23,10 @@ struct SpawnError {
 
 // What every spawn needs and init opens once.
 struct SpawnEnvironment {
-  UniqueFd null;                // /dev/null
-  UniqueFd own_pid_namespace;   // to come back after a join
-  uint64_t capabilities = 0;    // those init has itself: what "all" means
-  int last_capability = 40;     // the kernel's highest
+  UniqueFd null;               // /dev/null
+  UniqueFd own_pid_namespace;  // to come back after a join
+  uint64_t capabilities = 0;   // those init has itself: what "all" means
+  int last_capability = 40;    // the kernel's highest
   // Init may not lower oom_score_adj or raise limits here (no CAP_SYS_RESOURCE): do what is
   // allowed, go on without the rest.
   bool lenient_limits = false;
@@ -36,11 +36,11 @@ struct SpawnEnvironment {
 
 struct SpawnRequest {
   Program& program;
-  int log = -1;                     // write end
-  absl::Span<const int> passed;     // become descriptors 3, 4, …
-  int cgroup = -1;                  // -1: none
+  int log = -1;                      // write end
+  absl::Span<const int> passed;      // become descriptors 3, 4, …
+  int cgroup = -1;                   // -1: none
   bool enter_cgroup_itself = false;  // the child moves itself; see KillCgroup
-  int join = -1;                    // pidfd of a process in the PID and mount namespace to enter; -1: none
+  int join = -1;                     // pidfd of a process in the PID and mount namespace to enter; -1: none
 };
 
 struct Spawned {

@@ -11,7 +11,7 @@ inline constexpr int kDeviceBusy = 2;  // a block device is still in use; it was
 inline constexpr int kNoTable = 4;     // the mount table could not be read
 
 struct UnmountOptions {
-  uint64_t deadline_ns = 0;   // of CLOCK_BOOTTIME
+  uint64_t deadline_ns = 0;    // of CLOCK_BOOTTIME
   bool whole_machine = false;  // check devices and force them read-only: never inside a container
 };
 
