@@ -32,24 +32,58 @@ enum ReplyTag : uint16_t { kReplyError = 1, kReplyText };
 enum NameTag : uint16_t { kName = 1 };
 enum ShutdownTag : uint16_t { kAction = 1, kForce };
 enum StateTag : uint16_t {
-  kStateName = 1, kStateState, kStateDesiredUp, kStatePid, kStateStarts, kStateStarted, kStateNextStart,
-  kStateExitKind, kStateExitValue, kStateFailedStep, kStateSpecHash, kStateDropped,
+  kStateName = 1,
+  kStateState,
+  kStateDesiredUp,
+  kStatePid,
+  kStateStarts,
+  kStateStarted,
+  kStateNextStart,
+  kStateExitKind,
+  kStateExitValue,
+  kStateFailedStep,
+  kStateSpecHash,
+  kStateDropped,
 };
 enum PhaseTag : uint16_t {
-  kPhaseName = 1, kPhaseByMachined, kPhaseState, kPhaseStart, kPhaseEnd, kPhaseDeadline, kPhaseMessage,
+  kPhaseName = 1,
+  kPhaseByMachined,
+  kPhaseState,
+  kPhaseStart,
+  kPhaseEnd,
+  kPhaseDeadline,
+  kPhaseMessage,
 };
 enum DefineTag : uint16_t {
-  kSpecName = 1, kSpecArgument, kSpecEnvironment, kSpecDirectory, kSpecUid, kSpecGid, kSpecGroup, kSpecCapabilities,
+  kSpecName = 1,
+  kSpecArgument,
+  kSpecEnvironment,
+  kSpecDirectory,
+  kSpecUid,
+  kSpecGid,
+  kSpecGroup,
+  kSpecCapabilities,
   kSpecFlags,
-  kSpecLimit,   // resource; soft and hard follow and belong to the limit before them
-  kSpecLimitSoft, kSpecLimitHard,
-  kSpecOomScoreAdj, kSpecNamespaces, kSpecJoin, kSpecHide, kSpecCgroup,
+  kSpecLimit,  // resource; soft and hard follow and belong to the limit before them
+  kSpecLimitSoft,
+  kSpecLimitHard,
+  kSpecOomScoreAdj,
+  kSpecNamespaces,
+  kSpecJoin,
+  kSpecHide,
+  kSpecCgroup,
   kSpecCgroupSetting,  // "memory.max=128M"
   kSpecListen,         // address; the next three belong to the socket before them
-  kSpecListenBacklog, kSpecListenMode, kSpecListenUid,
-  kSpecRestart, kSpecKillMode, kSpecStopSignal, kSpecStopTimeout,
+  kSpecListenBacklog,
+  kSpecListenMode,
+  kSpecListenUid,
+  kSpecRestart,
+  kSpecKillMode,
+  kSpecStopSignal,
+  kSpecStopTimeout,
+  kSpecLongestBackoff,
 };
-constexpr uint64_t kAllCapabilities = 1, kNoNewPrivs = 2, kSharedMounts = 4, kAllFlags = 7;               // kSpecFlags
+constexpr uint64_t kAllCapabilities = 1, kNoNewPrivs = 2, kSharedMounts = 4, kAllFlags = 7;         // kSpecFlags
 constexpr uint64_t kPidNs = 1, kMountNs = 2, kIpcNs = 4, kUtsNs = 8, kNetworkNs = 16, kAllNs = 31;  // kSpecNamespaces
 
 absl::Status Bad(absl::string_view what) { return absl::InvalidArgumentError(what); }
@@ -151,17 +185,24 @@ absl::Status StoreCgroupSetting(const Field& field, ServiceSpec& spec) {
 
 absl::Status StoreSpecField(const Field& field, ServiceSpec& spec) {
   switch (field.tag) {
-    case kSpecName: return StoreText(field, kMaxName, spec.name);
-    case kSpecArgument: return AppendText(field, kMaxArguments, kMaxMessage, spec.argv);
-    case kSpecEnvironment: return AppendText(field, kMaxEnvironment, kMaxMessage, spec.env);
-    case kSpecDirectory: return StoreText(field, kMaxPath, spec.directory);
-    case kSpecUid: return Store(field, UINT32_MAX - 1, spec.uid);
-    case kSpecGid: return Store(field, UINT32_MAX - 1, spec.gid);
+    case kSpecName:
+      return StoreText(field, kMaxName, spec.name);
+    case kSpecArgument:
+      return AppendText(field, kMaxArguments, kMaxMessage, spec.argv);
+    case kSpecEnvironment:
+      return AppendText(field, kMaxEnvironment, kMaxMessage, spec.env);
+    case kSpecDirectory:
+      return StoreText(field, kMaxPath, spec.directory);
+    case kSpecUid:
+      return Store(field, UINT32_MAX - 1, spec.uid);
+    case kSpecGid:
+      return Store(field, UINT32_MAX - 1, spec.gid);
     case kSpecGroup: {
       if (spec.groups.size() >= kMaxGroups) return Bad("too many groups");
       return Store(field, UINT32_MAX - 1, spec.groups.emplace_back());
     }
-    case kSpecCapabilities: return Store(field, UINT64_MAX, spec.capabilities);
+    case kSpecCapabilities:
+      return Store(field, UINT64_MAX, spec.capabilities);
     case kSpecFlags: {
       ASSIGN_OR_RETURN(uint64_t flags, field.Number(kAllFlags));
       spec.all_capabilities = flags & kAllCapabilities;
@@ -185,14 +226,21 @@ absl::Status StoreSpecField(const Field& field, ServiceSpec& spec) {
     }
     case kSpecNamespaces: {
       ASSIGN_OR_RETURN(uint64_t bits, field.Number(kAllNs));
-      spec.namespaces = {.pid = (bits & kPidNs) != 0, .mount = (bits & kMountNs) != 0, .ipc = (bits & kIpcNs) != 0,
-                         .uts = (bits & kUtsNs) != 0, .network = (bits & kNetworkNs) != 0};
+      spec.namespaces = {.pid = (bits & kPidNs) != 0,
+                         .mount = (bits & kMountNs) != 0,
+                         .ipc = (bits & kIpcNs) != 0,
+                         .uts = (bits & kUtsNs) != 0,
+                         .network = (bits & kNetworkNs) != 0};
       return absl::OkStatus();
     }
-    case kSpecJoin: return StoreText(field, kMaxName, spec.join);
-    case kSpecHide: return AppendText(field, kMaxHidden, kMaxPath, spec.hide);
-    case kSpecCgroup: return StoreText(field, kMaxPath, spec.cgroup);
-    case kSpecCgroupSetting: return StoreCgroupSetting(field, spec);
+    case kSpecJoin:
+      return StoreText(field, kMaxName, spec.join);
+    case kSpecHide:
+      return AppendText(field, kMaxHidden, kMaxPath, spec.hide);
+    case kSpecCgroup:
+      return StoreText(field, kMaxPath, spec.cgroup);
+    case kSpecCgroupSetting:
+      return StoreCgroupSetting(field, spec);
     case kSpecListen: {
       if (spec.listen.size() >= kMaxListen) return Bad("too many sockets");
       return StoreText(field, kMaxPath, spec.listen.emplace_back().address);
@@ -206,14 +254,20 @@ absl::Status StoreSpecField(const Field& field, ServiceSpec& spec) {
       if (field.tag == kSpecListenMode) return Store(field, 0777, socket.mode);
       return Store(field, UINT32_MAX - 1, socket.uid);
     }
-    case kSpecRestart: return Store(field, static_cast<uint64_t>(RestartPolicy::kNever), spec.restart);
-    case kSpecKillMode: return Store(field, static_cast<uint64_t>(KillMode::kProcess), spec.kill_mode);
+    case kSpecRestart:
+      return Store(field, static_cast<uint64_t>(RestartPolicy::kNever), spec.restart);
+    case kSpecKillMode:
+      return Store(field, static_cast<uint64_t>(KillMode::kProcess), spec.kill_mode);
     case kSpecStopSignal: {
       ASSIGN_OR_RETURN(spec.stop_signal, field.Signed(1, SIGRTMAX));
       return absl::OkStatus();
     }
-    case kSpecStopTimeout: return Store(field, kMaxStopTimeoutMs, spec.stop_timeout_ms);
-    default: return Unknown(field);
+    case kSpecStopTimeout:
+      return Store(field, kMaxStopTimeoutMs, spec.stop_timeout_ms);
+    case kSpecLongestBackoff:
+      return Store(field, kMaxStopTimeoutMs, spec.longest_backoff_ms);
+    default:
+      return Unknown(field);
   }
 }
 
@@ -272,28 +326,45 @@ void EncodeSpec(const ServiceSpec& spec, Message& out) {
   out.AddU64(kSpecKillMode, static_cast<uint64_t>(spec.kill_mode));
   out.AddU64(kSpecStopSignal, static_cast<uint64_t>(static_cast<int64_t>(spec.stop_signal)));
   out.AddU64(kSpecStopTimeout, spec.stop_timeout_ms);
+  out.AddU64(kSpecLongestBackoff, spec.longest_backoff_ms);
 }
 
 }  // namespace
 
 absl::string_view SpawnStepName(SpawnStep step) {
   switch (step) {
-    case SpawnStep::kNone: return "none";
-    case SpawnStep::kPipe: return "make its pipes";
-    case SpawnStep::kSocket: return "open its listening socket";
-    case SpawnStep::kCgroup: return "make its cgroup";
-    case SpawnStep::kJoin: return "join namespaces";
-    case SpawnStep::kClone: return "make the process";
-    case SpawnStep::kSession: return "make a session";
-    case SpawnStep::kNamespaces: return "make namespaces";
-    case SpawnStep::kMounts: return "mount";
-    case SpawnStep::kLimits: return "set resource limits";
-    case SpawnStep::kOomScore: return "set oom_score_adj";
-    case SpawnStep::kDirectory: return "enter its directory";
-    case SpawnStep::kCapabilities: return "set capabilities";
-    case SpawnStep::kUser: return "become its user";
-    case SpawnStep::kDescriptors: return "place descriptors";
-    case SpawnStep::kExec: return "execute";
+    case SpawnStep::kNone:
+      return "none";
+    case SpawnStep::kPipe:
+      return "make its pipes";
+    case SpawnStep::kSocket:
+      return "open its listening socket";
+    case SpawnStep::kCgroup:
+      return "make its cgroup";
+    case SpawnStep::kJoin:
+      return "join namespaces";
+    case SpawnStep::kClone:
+      return "make the process";
+    case SpawnStep::kSession:
+      return "make a session";
+    case SpawnStep::kNamespaces:
+      return "make namespaces";
+    case SpawnStep::kMounts:
+      return "mount";
+    case SpawnStep::kLimits:
+      return "set resource limits";
+    case SpawnStep::kOomScore:
+      return "set oom_score_adj";
+    case SpawnStep::kDirectory:
+      return "enter its directory";
+    case SpawnStep::kCapabilities:
+      return "set capabilities";
+    case SpawnStep::kUser:
+      return "become its user";
+    case SpawnStep::kDescriptors:
+      return "place descriptors";
+    case SpawnStep::kExec:
+      return "execute";
   }
   return "unknown";
 }
@@ -397,9 +468,13 @@ absl::StatusOr<Reply> DecodeReply(absl::Span<const uint8_t> packet) {
   bool has_error = false;
   RETURN_IF_ERROR(ForEachField(packet, Type::kReply, [&](const Field& field) -> absl::Status {
     switch (field.tag) {
-      case kReplyError: has_error = true; return Store(field, 4095, reply.error);
-      case kReplyText: return StoreText(field, kMaxText, reply.text);
-      default: return Unknown(field);
+      case kReplyError:
+        has_error = true;
+        return Store(field, 4095, reply.error);
+      case kReplyText:
+        return StoreText(field, kMaxText, reply.text);
+      default:
+        return Unknown(field);
     }
   }));
   if (!has_error) return Bad("a reply without a result");
@@ -416,8 +491,13 @@ absl::StatusOr<ServiceSpec> DecodeDefine(absl::Span<const uint8_t> packet) {
 absl::StatusOr<std::string> DecodeName(absl::Span<const uint8_t> packet) {
   ASSIGN_OR_RETURN(Header header, DecodeHeader(packet));
   switch (header.type) {
-    case Type::kRemove: case Type::kStart: case Type::kStop: case Type::kRestart: break;
-    default: return Bad("another type of message than expected");
+    case Type::kRemove:
+    case Type::kStart:
+    case Type::kStop:
+    case Type::kRestart:
+      break;
+    default:
+      return Bad("another type of message than expected");
   }
   std::string name;
   RETURN_IF_ERROR(ForEachField(packet, header.type, [&](const Field& field) {
@@ -435,8 +515,10 @@ absl::StatusOr<Shutdown> DecodeShutdown(absl::Span<const uint8_t> packet) {
       case kAction:
         has_action = true;
         return Store(field, static_cast<uint64_t>(EndAction::kHalt), shutdown.action);
-      case kForce: return Store(field, 1, shutdown.force);
-      default: return Unknown(field);
+      case kForce:
+        return Store(field, 1, shutdown.force);
+      default:
+        return Unknown(field);
     }
   }));
   if (!has_action) return Bad("a shutdown without an action");
@@ -447,19 +529,32 @@ absl::StatusOr<ServiceState> DecodeState(absl::Span<const uint8_t> packet) {
   ServiceState state;
   RETURN_IF_ERROR(ForEachField(packet, Type::kState, [&](const Field& field) -> absl::Status {
     switch (field.tag) {
-      case kStateName: return StoreText(field, kMaxName, state.name);
-      case kStateState: return Store(field, static_cast<uint64_t>(RunState::kFinished), state.state);
-      case kStateDesiredUp: return Store(field, 1, state.desired_up);
-      case kStatePid: return Store(field, INT32_MAX, state.pid);
-      case kStateStarts: return Store(field, UINT32_MAX, state.starts);
-      case kStateStarted: return Store(field, UINT64_MAX, state.started_ns);
-      case kStateNextStart: return Store(field, UINT64_MAX, state.next_start_ns);
-      case kStateExitKind: return Store(field, static_cast<uint64_t>(ExitKind::kSpawnFailed), state.exit_kind);
-      case kStateExitValue: return Store(field, INT32_MAX, state.exit_value);
-      case kStateFailedStep: return Store(field, static_cast<uint64_t>(SpawnStep::kExec), state.failed_step);
-      case kStateSpecHash: return Store(field, UINT64_MAX, state.spec_hash);
-      case kStateDropped: return Store(field, UINT64_MAX, state.dropped_log_bytes);
-      default: return Unknown(field);
+      case kStateName:
+        return StoreText(field, kMaxName, state.name);
+      case kStateState:
+        return Store(field, static_cast<uint64_t>(RunState::kFinished), state.state);
+      case kStateDesiredUp:
+        return Store(field, 1, state.desired_up);
+      case kStatePid:
+        return Store(field, INT32_MAX, state.pid);
+      case kStateStarts:
+        return Store(field, UINT32_MAX, state.starts);
+      case kStateStarted:
+        return Store(field, UINT64_MAX, state.started_ns);
+      case kStateNextStart:
+        return Store(field, UINT64_MAX, state.next_start_ns);
+      case kStateExitKind:
+        return Store(field, static_cast<uint64_t>(ExitKind::kSpawnFailed), state.exit_kind);
+      case kStateExitValue:
+        return Store(field, INT32_MAX, state.exit_value);
+      case kStateFailedStep:
+        return Store(field, static_cast<uint64_t>(SpawnStep::kExec), state.failed_step);
+      case kStateSpecHash:
+        return Store(field, UINT64_MAX, state.spec_hash);
+      case kStateDropped:
+        return Store(field, UINT64_MAX, state.dropped_log_bytes);
+      default:
+        return Unknown(field);
     }
   }));
   if (!IsServiceName(state.name)) return Bad("a state without its service");
@@ -470,14 +565,22 @@ absl::StatusOr<Phase> DecodePhase(absl::Span<const uint8_t> packet) {
   Phase phase;
   RETURN_IF_ERROR(ForEachField(packet, Type::kPhase, [&](const Field& field) -> absl::Status {
     switch (field.tag) {
-      case kPhaseName: return StoreText(field, kMaxName, phase.name);
-      case kPhaseByMachined: return Store(field, 1, phase.by_machined);
-      case kPhaseState: return Store(field, 5, phase.state);  // the last of stele.resource.v1.PhaseState
-      case kPhaseStart: return Store(field, UINT64_MAX, phase.start_ns);
-      case kPhaseEnd: return Store(field, UINT64_MAX, phase.end_ns);
-      case kPhaseDeadline: return Store(field, UINT64_MAX, phase.deadline_ms);
-      case kPhaseMessage: return StoreText(field, kMaxText, phase.message);
-      default: return Unknown(field);
+      case kPhaseName:
+        return StoreText(field, kMaxName, phase.name);
+      case kPhaseByMachined:
+        return Store(field, 1, phase.by_machined);
+      case kPhaseState:
+        return Store(field, 5, phase.state);  // the last of stele.resource.v1.PhaseState
+      case kPhaseStart:
+        return Store(field, UINT64_MAX, phase.start_ns);
+      case kPhaseEnd:
+        return Store(field, UINT64_MAX, phase.end_ns);
+      case kPhaseDeadline:
+        return Store(field, UINT64_MAX, phase.deadline_ms);
+      case kPhaseMessage:
+        return StoreText(field, kMaxText, phase.message);
+      default:
+        return Unknown(field);
     }
   }));
   if (!IsServiceName(phase.name)) return Bad("a phase's name is [a-z0-9-]{1,32}");

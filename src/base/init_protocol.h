@@ -63,11 +63,11 @@ struct Header {
 
 // What init does with a service.
 enum class RunState : uint8_t {
-  kStopped = 0,   // no process, none wanted
-  kRunning,       // the process was made and exec'd
-  kStopping,      // the stop signal was sent
-  kBackoff,       // ended; the next start is at next_start_ms
-  kFinished,      // ended as its policy allows, not to be started again
+  kStopped = 0,  // no process, none wanted
+  kRunning,      // the process was made and exec'd
+  kStopping,     // the stop signal was sent
+  kBackoff,      // ended; the next start is at next_start_ms
+  kFinished,     // ended as its policy allows, not to be started again
 };
 
 // How a service's last process ended.
@@ -75,8 +75,22 @@ enum class ExitKind : uint8_t { kNone = 0, kExited, kSignaled, kSpawnFailed };
 
 // Steps of making a child, in order; a failure names the step and its errno.
 enum class SpawnStep : uint8_t {
-  kNone = 0, kPipe, kSocket, kCgroup, kJoin, kClone, kSession, kNamespaces, kMounts, kLimits, kOomScore,
-  kDirectory, kCapabilities, kUser, kDescriptors, kExec,
+  kNone = 0,
+  kPipe,
+  kSocket,
+  kCgroup,
+  kJoin,
+  kClone,
+  kSession,
+  kNamespaces,
+  kMounts,
+  kLimits,
+  kOomScore,
+  kDirectory,
+  kCapabilities,
+  kUser,
+  kDescriptors,
+  kExec,
 };
 absl::string_view SpawnStepName(SpawnStep step);
 
@@ -89,9 +103,9 @@ struct ServiceState {
   uint64_t started_ns = 0;     // CLOCK_BOOTTIME of the last start
   uint64_t next_start_ns = 0;  // CLOCK_BOOTTIME, in kBackoff
   ExitKind exit_kind = ExitKind::kNone;
-  int32_t exit_value = 0;      // exit code, signal, or errno
+  int32_t exit_value = 0;  // exit code, signal, or errno
   SpawnStep failed_step = SpawnStep::kNone;
-  uint64_t spec_hash = 0;      // of the encoded spec, to see whether a Define would change anything
+  uint64_t spec_hash = 0;          // of the encoded spec, to see whether a Define would change anything
   uint64_t dropped_log_bytes = 0;  // discarded because nobody read the pipe
 };
 
@@ -100,9 +114,9 @@ enum class EndAction : uint8_t { kReboot = 0, kPowerOff = 1, kHalt = 2 };
 struct Phase {
   std::string name;
   bool by_machined = false;
-  uint8_t state = 0;        // stele.resource.v1.PhaseState
-  uint64_t start_ns = 0;    // CLOCK_BOOTTIME
-  uint64_t end_ns = 0;      // 0 while it runs
+  uint8_t state = 0;      // stele.resource.v1.PhaseState
+  uint64_t start_ns = 0;  // CLOCK_BOOTTIME
+  uint64_t end_ns = 0;    // 0 while it runs
   uint64_t deadline_ms = 0;
   std::string message;
 };

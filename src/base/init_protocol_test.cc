@@ -31,6 +31,7 @@ ServiceSpec FullSpec() {
       .cgroup_settings = {{"memory.max", "128M"}, {"io.max", "8:0 rbps=1=2"}},
       .listen = {{"tcp:[::]:50000", 64, 0600, 0}, {"unix:/run/a.sock", 1, 0660, 900}},
       .restart = RestartPolicy::kOnFailure,
+      .longest_backoff_ms = 777,
       .kill_mode = KillMode::kProcess,
       .stop_signal = 2,
       .stop_timeout_ms = 1234,
@@ -74,6 +75,7 @@ TEST(InitProtocol, SpecSurvivesTheWire) {
   EXPECT_EQ(back->listen[1].mode, 0660u);
   EXPECT_EQ(back->listen[1].uid, 900u);
   EXPECT_EQ(back->restart, full.restart);
+  EXPECT_EQ(back->longest_backoff_ms, 777u);
   EXPECT_EQ(back->kill_mode, full.kill_mode);
   EXPECT_EQ(back->stop_signal, 2);
   EXPECT_EQ(back->stop_timeout_ms, 1234u);
@@ -85,9 +87,18 @@ TEST(InitProtocol, SpecSurvivesTheWire) {
 
 TEST(InitProtocol, StatePhaseReplyAndTheRestSurviveTheWire) {
   Message message;
-  ServiceState state = {.name = "apid", .state = RunState::kBackoff, .desired_up = true, .pid = 77, .starts = 3,
-                        .started_ns = 1u << 31, .next_start_ns = UINT64_MAX, .exit_kind = ExitKind::kSpawnFailed,
-                        .exit_value = ENOENT, .failed_step = SpawnStep::kExec, .spec_hash = 99, .dropped_log_bytes = 5};
+  ServiceState state = {.name = "apid",
+                        .state = RunState::kBackoff,
+                        .desired_up = true,
+                        .pid = 77,
+                        .starts = 3,
+                        .started_ns = 1u << 31,
+                        .next_start_ns = UINT64_MAX,
+                        .exit_kind = ExitKind::kSpawnFailed,
+                        .exit_value = ENOENT,
+                        .failed_step = SpawnStep::kExec,
+                        .spec_hash = 99,
+                        .dropped_log_bytes = 5};
   EncodeState(4, state, message);
   EXPECT_EQ(DecodeHeader(message.bytes())->request, 4u);
   absl::StatusOr<ServiceState> state_back = DecodeState(message.bytes());
@@ -99,8 +110,15 @@ TEST(InitProtocol, StatePhaseReplyAndTheRestSurviveTheWire) {
   EXPECT_EQ(state_back->failed_step, SpawnStep::kExec);
   EXPECT_EQ(state_back->dropped_log_bytes, 5u);
 
-  EncodePhase(0, {.name = "mounts", .by_machined = true, .state = 3, .start_ns = 1, .end_ns = 2, .deadline_ms = 3,
-                  .message = std::string(5000, 'm')}, message);
+  EncodePhase(0,
+              {.name = "mounts",
+               .by_machined = true,
+               .state = 3,
+               .start_ns = 1,
+               .end_ns = 2,
+               .deadline_ms = 3,
+               .message = std::string(5000, 'm')},
+              message);
   absl::StatusOr<Phase> phase = DecodePhase(message.bytes());
   ASSERT_TRUE(phase.ok()) << phase.status();
   EXPECT_EQ(phase->name, "mounts");

@@ -68,6 +68,9 @@ struct ServiceSpec {
   std::vector<std::pair<std::string, std::string>> cgroup_settings;  // {"memory.max", "128M"}
   std::vector<ListenSocket> listen;
   RestartPolicy restart = RestartPolicy::kAlways;
+  // Back-off goes from 0.1 s up to this. The node's own daemons have 500: they must be back within
+  // two seconds however often they are killed.
+  uint32_t longest_backoff_ms = 30'000;
   KillMode kill_mode = KillMode::kControlGroup;
   int stop_signal = 15;
   uint32_t stop_timeout_ms = 10'000;

@@ -336,7 +336,7 @@ void Service::Ended(uint64_t now) {
     Enter(RunState::kFinished, kNever);
   } else {
     uint64_t up_ms = (now - state_.started_ns) / kMillisecond;
-    Enter(RunState::kBackoff, now + backoff_.NextMs(up_ms, Random()) * kMillisecond);
+    Enter(RunState::kBackoff, now + backoff_.NextMs(up_ms, spec().longest_backoff_ms, Random()) * kMillisecond);
   }
 }
 

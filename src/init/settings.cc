@@ -13,6 +13,7 @@ Settings Settings::Shipped(bool real_boot) {
               .oom_score_adj = -999,
               // apid is the only one who may connect.
               .listen = {{.address = "unix:/run/stele/machined.sock", .mode = 0600, .uid = kApidUser}},
+              .longest_backoff_ms = 500,
               .stop_timeout_ms = 2'000,
           }};
 }
