@@ -50,7 +50,8 @@ absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& argv, const std::vec
 }
 
 int MillisecondsUntil(absl::Time deadline) {
-  return static_cast<int>(std::max<int64_t>(0, absl::ToInt64Milliseconds(deadline - absl::Now() + absl::Milliseconds(1))));
+  return static_cast<int>(
+      std::max<int64_t>(0, absl::ToInt64Milliseconds(deadline - absl::Now() + absl::Milliseconds(1))));
 }
 
 // Collects output until the program has ended. False at the deadline. What a grandchild still writes after
@@ -73,8 +74,8 @@ bool Collect(int pidfd, int output, absl::Time deadline, std::string* collected)
 
 }  // namespace
 
-absl::StatusOr<SubprocessResult> RunSubprocess(const std::vector<std::string>& argv, const std::vector<std::string>& env,
-                                               absl::Duration timeout) {
+absl::StatusOr<SubprocessResult> RunSubprocess(const std::vector<std::string>& argv,
+                                               const std::vector<std::string>& env, absl::Duration timeout) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus("run ", argv[0], ": make a pipe");
   UniqueFd out(ends[0]), in(ends[1]);
@@ -90,18 +91,21 @@ absl::StatusOr<SubprocessResult> RunSubprocess(const std::vector<std::string>& a
   siginfo_t info = {};
   while (::waitid(P_PID, pid, &info, WEXITED) != 0 && errno == EINTR) {
   }
-  if (!in_time) return absl::DeadlineExceededError(absl::StrCat(argv[0], ": did not end within ", absl::FormatDuration(timeout)));
+  if (!in_time)
+    return absl::DeadlineExceededError(absl::StrCat(argv[0], ": did not end within ", absl::FormatDuration(timeout)));
   (info.si_code == CLD_EXITED ? result.exit_code : result.signal) = info.si_status;
   return result;
 }
 
-absl::Status RunChecked(const std::vector<std::string>& argv, const std::vector<std::string>& env, absl::Duration timeout) {
+absl::Status RunChecked(const std::vector<std::string>& argv, const std::vector<std::string>& env,
+                        absl::Duration timeout) {
   ASSIGN_OR_RETURN(SubprocessResult result, RunSubprocess(argv, env, timeout));
   if (result.exit_code == 0 && result.signal == 0) return absl::OkStatus();
   absl::string_view told = absl::StripTrailingAsciiWhitespace(result.output);
   if (told.size() > 500) told.remove_prefix(told.size() - 500);
   return absl::InternalError(absl::StrCat(argv[0], ": ", result.signal != 0 ? "signal " : "exit ",
-                                          result.signal != 0 ? result.signal : result.exit_code, told.empty() ? "" : ": ", told));
+                                          result.signal != 0 ? result.signal : result.exit_code,
+                                          told.empty() ? "" : ": ", told));
 }
 
 }  // namespace stele

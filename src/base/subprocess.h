@@ -18,10 +18,11 @@ struct SubprocessResult {
 // Runs argv[0] (a path) with only `env` in its environment, no input, and no descriptor of ours; its
 // process group gets SIGKILL after `timeout`, which is DEADLINE_EXCEEDED. NOT_FOUND and the like where
 // it could not be started. Blocks: not for owner threads.
-absl::StatusOr<SubprocessResult> RunSubprocess(const std::vector<std::string>& argv, const std::vector<std::string>& env,
-                                               absl::Duration timeout);
+absl::StatusOr<SubprocessResult> RunSubprocess(const std::vector<std::string>& argv,
+                                               const std::vector<std::string>& env, absl::Duration timeout);
 
 // The same, where everything but exit 0 is a failure, told with the end of the output.
-absl::Status RunChecked(const std::vector<std::string>& argv, const std::vector<std::string>& env, absl::Duration timeout);
+absl::Status RunChecked(const std::vector<std::string>& argv, const std::vector<std::string>& env,
+                        absl::Duration timeout);
 
 }  // namespace stele

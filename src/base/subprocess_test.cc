@@ -42,7 +42,8 @@ TEST(Subprocess, BoundsOutput) {
 TEST(Subprocess, SaysWhatFailed) {
   EXPECT_EQ(RunChecked({"/no/such/program"}, {}, absl::Seconds(1)).message(),
             "run /no/such/program: No such file or directory");
-  EXPECT_EQ(RunChecked({"/bin/sh", "-c", "echo why; exit 3"}, kEnv, absl::Seconds(5)).message(), "/bin/sh: exit 3: why");
+  EXPECT_EQ(RunChecked({"/bin/sh", "-c", "echo why; exit 3"}, kEnv, absl::Seconds(5)).message(),
+            "/bin/sh: exit 3: why");
   EXPECT_TRUE(RunChecked({"/bin/true"}, {}, absl::Seconds(5)).ok());
 }
 
