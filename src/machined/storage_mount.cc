@@ -87,7 +87,7 @@ absl::Status SetUpVar(const std::string& root) {
   std::string state = root + "/var/lib/stele/";
   return MountOnce(
       "cni-bin", root + "/opt/cni/bin", "overlay",
-      absl::StrCat("lowerdir=", root, "/usr/lib/cni,upperdir=", state, "cni-bin,workdir=", state, "cni-work"));
+      absl::StrCat("lowerdir=", root, "/opt/cni/bin,upperdir=", state, "cni-bin,workdir=", state, "cni-work"));
 }
 
 }  // namespace stele::machined

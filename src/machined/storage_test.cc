@@ -229,8 +229,8 @@ class LoopTest : public StorageTest {
     }
     options_.root = directory_ + "/root";
     options_.tools = Tools();
-    ASSERT_TRUE(MakeDirectories(options_.root + "/usr/lib/cni").ok());
-    ASSERT_TRUE(ReplaceFile(options_.root + "/usr/lib/cni/bridge", "plugin", 0755).ok());
+    ASSERT_TRUE(MakeDirectories(options_.root + "/opt/cni/bin").ok());
+    ASSERT_TRUE(ReplaceFile(options_.root + "/opt/cni/bin/bridge", "plugin", 0755).ok());
   }
   void TearDown() override {
     Unmount();
