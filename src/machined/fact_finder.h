@@ -1,0 +1,49 @@
+// What the services are told besides the configuration, and which versions run.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "machined/controller.h"
+#include "services/service_set.h"
+
+namespace stele::machined {
+
+// "Kubernetes v1.32.4" → 32; 0 for anything else.
+int KubeletMinor(absl::string_view version_output);
+// The CA that a kubeconfig names (certificate-authority-data of its first cluster), PEM; empty: none.
+std::string ClusterCaOf(absl::string_view kubeconfig);
+
+// Versions by component name; any thread.
+class ComponentVersions {
+ public:
+  std::map<std::string, std::string> Get() const;
+  void Set(const std::string& component, const std::string& version);
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, std::string> versions_;
+};
+
+// Gathers the facts from the store, and asks the kubelet's binary for its version, once: a call takes
+// seconds when the file is not in memory yet. Owner thread only.
+class FactFinder {
+ public:
+  FactFinder(OwnerLoop& loop, ComponentVersions& versions, std::string kubelet = "/usr/bin/kubelet");
+  ~FactFinder() { *alive_ = false; }
+
+  // Calls `on_change` when something is known that is no resource.
+  void Start(std::function<void()> on_change);
+  services::Facts Gather(Node& node) const;
+
+ private:
+  OwnerLoop& loop_;
+  ComponentVersions& versions_;
+  std::string kubelet_;
+  int kubelet_minor_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace stele::machined

@@ -1,0 +1,14 @@
+// The files and directories that services read: written before a service is told to start.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "services/service_set.h"
+
+namespace stele::machined {
+
+// Makes the directories, writes what differs, removes what must not be there. Below `root`.
+absl::Status WriteServiceFiles(const services::ServiceSet& set, const std::string& root = "");
+
+}  // namespace stele::machined
