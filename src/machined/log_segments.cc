@@ -1,0 +1,292 @@
+#include "machined/log_segments.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "base/file.h"
+
+namespace stele::machined {
+namespace {
+
+// Lines that arrive within it share a time: an index must stay small beside its log.
+constexpr int64_t kTimeStepNs = 1'000'000;
+// A segment waits this much longer for a line's end.
+constexpr uint64_t kLineGrace = 256 * 1024;
+constexpr size_t kMaxIndex = 1 << 20;
+
+std::string FileName(uint64_t start, absl::string_view suffix) { return absl::StrFormat("%016x.%s", start, suffix); }
+
+uint64_t SizeOf(int fd) {
+  struct stat stat;
+  return ::fstat(fd, &stat) == 0 ? stat.st_size : 0;
+}
+
+bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+std::vector<LogTime> ReadTimes(const std::string& path) {
+  std::string bytes = ReadFile(path, kMaxIndex).value_or("");
+  std::vector<LogTime> times(bytes.size() / sizeof(LogTime));
+  if (!times.empty()) std::memcpy(times.data(), bytes.data(), times.size() * sizeof(LogTime));
+  return times;
+}
+
+}  // namespace
+
+std::string SegmentPath(const std::string& directory, uint64_t start) {
+  return absl::StrCat(directory, "/", FileName(start, "log"));
+}
+
+std::string IndexPath(const std::string& directory, uint64_t start) {
+  return absl::StrCat(directory, "/", FileName(start, "idx"));
+}
+
+std::vector<uint64_t> ListSegments(const std::string& directory) {
+  std::vector<uint64_t> starts;
+  std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(directory.c_str()), ::closedir);
+  if (entries == nullptr) return starts;
+  while (dirent* entry = ::readdir(entries.get())) {
+    absl::string_view name = entry->d_name;
+    uint64_t start;
+    if (absl::ConsumeSuffix(&name, ".log") && absl::SimpleHexAtoi(name, &start)) starts.push_back(start);
+  }
+  std::sort(starts.begin(), starts.end());
+  return starts;
+}
+
+// ---- Writing
+
+absl::StatusOr<LogWriter> LogWriter::Open(const std::string& directory) {
+  RETURN_IF_ERROR(MakeDirectories(directory, 0700));
+  LogWriter writer(directory);
+  std::vector<uint64_t> starts = ListSegments(directory);
+  RETURN_IF_ERROR(writer.OpenSegment(starts.empty() ? 0 : starts.back()));
+  return writer;
+}
+
+absl::Status LogWriter::OpenSegment(uint64_t start) {
+  std::string path = SegmentPath(directory_, start);
+  // Not O_APPEND: splice(2) refuses it. We are the only writer and know the end.
+  UniqueFd segment(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!segment.ok()) return ErrnoStatus("open ", path);
+  std::string index_path = IndexPath(directory_, start);
+  UniqueFd index(::open(index_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!index.ok()) return ErrnoStatus("open ", index_path);
+  segment_ = std::move(segment);
+  index_ = std::move(index);
+  start_ = start;
+  size_ = SizeOf(segment_.get());
+  recorded_ns_ = 0;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<size_t> LogWriter::MoveFrom(int pipe, size_t most) {
+  RETURN_IF_ERROR(RotateIfDue());
+  RecordTime();
+  off64_t offset = size_;
+  ssize_t moved = ::splice(pipe, nullptr, segment_.get(), &offset, std::min<size_t>(most, kSegmentSize), SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+  if (moved < 0) {
+    if (errno == EAGAIN || errno == EINTR) return 0;
+    return ErrnoStatus("splice to ", SegmentPath(directory_, start_));
+  }
+  size_ += moved;
+  return moved;
+}
+
+absl::Status LogWriter::RotateIfDue() {
+  if (size_ < kSegmentSize) return absl::OkStatus();
+  if (size_ < kSegmentSize + kLineGrace) {
+    char last = 0;
+    if (::pread(segment_.get(), &last, 1, size_ - 1) == 1 && last != '\n') return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(OpenSegment(start_ + size_));
+  while (ListSegments(directory_).size() > kSegmentsKept) DropOldest();
+  return absl::OkStatus();
+}
+
+void LogWriter::DropOldest() {
+  std::vector<uint64_t> starts = ListSegments(directory_);
+  if (starts.size() < 2) return;
+  ::unlink(IndexPath(directory_, starts.front()).c_str());
+  ::unlink(SegmentPath(directory_, starts.front()).c_str());
+}
+
+// Before the bytes: after a kill in between, the next record of the same place wins.
+void LogWriter::RecordTime() {
+  timespec now;
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  LogTime record = {.offset = start_ + size_, .time_ns = now.tv_sec * 1'000'000'000LL + now.tv_nsec};
+  // A clock that was set back is recorded too.
+  if (record.time_ns >= recorded_ns_ && record.time_ns < recorded_ns_ + kTimeStepNs) return;
+  recorded_ns_ = record.time_ns;
+  if (::write(index_.get(), &record, sizeof record) < 0) return;  // full: the lines count as a little older
+}
+
+// ---- Reading
+
+absl::StatusOr<std::unique_ptr<SegmentReader>> SegmentReader::Open(std::string directory, std::string boot,
+                                                                   const LogStart& from) {
+  std::unique_ptr<SegmentReader> reader(new SegmentReader(std::move(directory), std::move(boot)));
+  RETURN_IF_ERROR(reader->Begin(from));
+  return reader;
+}
+
+absl::Status SegmentReader::Begin(const LogStart& from) {
+  if (!from.cursor.empty()) {
+    absl::string_view rest = from.cursor;
+    size_t colon = rest.find(':');
+    uint64_t place;
+    if (colon == absl::string_view::npos || !absl::SimpleHexAtoi(rest.substr(colon + 1), &place)) {
+      return absl::InvalidArgumentError("the cursor is not one that this log gave");
+    }
+    // Another boot's log is gone; this one's is all new to the reader.
+    if (rest.substr(0, colon) == absl::string_view(boot_)) place_ = place;
+    return absl::OkStatus();
+  }
+  std::vector<uint64_t> starts = ListSegments(directory_);
+  place_ = starts.empty() ? 0 : starts.front();
+  if (from.tail_lines > 0) place_ = FindTail(from.tail_lines);
+  if (from.since != absl::InfinitePast()) place_ = std::max(place_, FindSince(from.since));
+  return absl::OkStatus();
+}
+
+uint64_t SegmentReader::FindTail(uint32_t lines) const {
+  std::vector<uint64_t> starts = ListSegments(directory_);
+  std::string block(64 * 1024, '\0');
+  uint64_t newlines = 0;
+  for (auto start = starts.rbegin(); start != starts.rend(); ++start) {
+    UniqueFd segment(::open(SegmentPath(directory_, *start).c_str(), O_RDONLY | O_CLOEXEC));
+    if (!segment.ok()) break;  // rotated away meanwhile
+    uint64_t size = SizeOf(segment.get());
+    uint64_t end = size;
+    while (end > 0) {
+      uint64_t begin = end > block.size() ? end - block.size() : 0;
+      if (::pread(segment.get(), block.data(), end - begin, begin) != static_cast<ssize_t>(end - begin)) break;
+      for (uint64_t at = end - begin; at > 0; --at) {
+        if (block[at - 1] != '\n') continue;
+        // The newline before the wanted lines; the one that ends the last line does not count.
+        if (++newlines > lines) return *start + begin + at;
+      }
+      end = begin;
+    }
+  }
+  return starts.empty() ? 0 : starts.front();
+}
+
+uint64_t SegmentReader::FindSince(absl::Time since) const {
+  int64_t since_ns = absl::ToUnixNanos(since);
+  std::vector<uint64_t> starts = ListSegments(directory_);
+  for (uint64_t start : starts) {
+    for (const LogTime& time : ReadTimes(IndexPath(directory_, start))) {
+      if (time.time_ns >= since_ns) return LineAfter(time.offset);
+    }
+  }
+  // Nothing so late yet: what comes next.
+  if (starts.empty()) return 0;
+  struct stat stat = {};
+  ::stat(SegmentPath(directory_, starts.back()).c_str(), &stat);
+  return starts.back() + stat.st_size;
+}
+
+// `place` where a line begins there, else where the next one does: the line in between is older.
+uint64_t SegmentReader::LineAfter(uint64_t place) const {
+  std::vector<uint64_t> starts = ListSegments(directory_);
+  auto after = std::upper_bound(starts.begin(), starts.end(), place);
+  if (after == starts.begin()) return place;
+  uint64_t start = *std::prev(after);
+  if (place == start) return place;
+  UniqueFd segment(::open(SegmentPath(directory_, start).c_str(), O_RDONLY | O_CLOEXEC));
+  std::string block(64 * 1024, '\0');
+  ssize_t got = segment.ok() ? ::pread(segment.get(), block.data(), block.size(), place - 1 - start) : -1;
+  if (got <= 0) return place;
+  size_t newline = absl::string_view(block.data(), got).find('\n');
+  return newline == absl::string_view::npos ? place : place + newline;
+}
+
+absl::Status SegmentReader::OpenAtPlace(uint64_t& lost) {
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    std::vector<uint64_t> starts = ListSegments(directory_);
+    if (starts.empty()) return absl::OkStatus();
+    if (place_ < starts.front()) {
+      lost += starts.front() - place_;
+      place_ = starts.front();
+    }
+    uint64_t start = *std::prev(std::upper_bound(starts.begin(), starts.end(), place_));
+    UniqueFd segment(::open(SegmentPath(directory_, start).c_str(), O_RDONLY | O_CLOEXEC));
+    if (!segment.ok()) continue;  // rotated away meanwhile: look again
+    segment_ = std::move(segment);
+    start_ = start;
+    times_.clear();
+    times_read_ = 0;
+    return absl::OkStatus();
+  }
+  return absl::UnavailableError("the log rotates faster than it is read");
+}
+
+absl::StatusOr<LogChunk> SegmentReader::Next() {
+  LogChunk chunk;
+  for (int moves = 0; moves < 4; ++moves) {
+    if (!segment_.ok()) {
+      RETURN_IF_ERROR(OpenAtPlace(chunk.lost_bytes));
+      if (!segment_.ok()) break;  // nothing was ever written
+    }
+    ASSIGN_OR_RETURN(bool more, ReadInto(chunk));
+    if (chunk.data.size() > 0 || !more) break;
+    segment_.reset();  // to the next one
+  }
+  chunk.cursor = absl::StrFormat("%s:%x", boot_, place_);
+  return chunk;
+}
+
+// Reads at `place_`; true when the segment is final and read to its end.
+absl::StatusOr<bool> SegmentReader::ReadInto(LogChunk& chunk) {
+  uint64_t size = SizeOf(segment_.get());
+  if (place_ > start_ + size) return absl::OutOfRangeError("the cursor is behind the log's end");
+  // Once there is one that begins at its end, a segment grows no more.
+  bool final = size > 0 && Exists(SegmentPath(directory_, start_ + size));
+  uint64_t offset = place_ - start_;
+  if (offset >= size) return final;
+  size_t want = std::min<uint64_t>(kLogChunk, size - offset);
+  LogBuffer buffer(want);
+  ssize_t got = ::pread(segment_.get(), buffer.data(), want, offset);
+  if (got < 0) return ErrnoStatus("read ", SegmentPath(directory_, start_));
+  const void* newline = ::memrchr(buffer.data(), '\n', got);
+  size_t whole = newline != nullptr ? static_cast<const char*>(newline) - buffer.data() + 1 : 0;
+  // The rest of a line: more will come, unless the segment has ended or the line is a chunk long.
+  if (whole == 0 && !final && static_cast<size_t>(got) < kLogChunk) return false;
+  if (whole == 0 || (final && offset + got == size)) whole = got;
+  buffer.set_size(whole);
+  AddMarks(place_, place_ + whole, chunk);
+  place_ += whole;
+  chunk.data = std::move(buffer);
+  return true;
+}
+
+void SegmentReader::AddMarks(uint64_t begin, uint64_t end, LogChunk& chunk) {
+  UniqueFd index(::open(IndexPath(directory_, start_).c_str(), O_RDONLY | O_CLOEXEC));
+  if (index.ok()) {
+    uint64_t size = SizeOf(index.get()) / sizeof(LogTime) * sizeof(LogTime);
+    size_t known = times_.size();
+    if (size > times_read_ && size < kMaxIndex) {
+      times_.resize(size / sizeof(LogTime));
+      ssize_t got = ::pread(index.get(), times_.data() + known, size - times_read_, times_read_);
+      times_.resize(got > 0 ? known + got / sizeof(LogTime) : known);
+      times_read_ = times_.size() * sizeof(LogTime);
+    }
+  }
+  // The last record at or before `begin`, then all up to `end`.
+  auto later = std::upper_bound(times_.begin(), times_.end(), begin, [](uint64_t place, const LogTime& time) { return place < time.offset; });
+  if (later != times_.begin()) chunk.marks.push_back({0, absl::FromUnixNanos(std::prev(later)->time_ns)});
+  for (; later != times_.end() && later->offset < end; ++later) {
+    chunk.marks.push_back({static_cast<uint32_t>(later->offset - begin), absl::FromUnixNanos(later->time_ns)});
+  }
+}
+
+}  // namespace stele::machined
