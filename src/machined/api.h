@@ -1,0 +1,41 @@
+// What the gRPC handlers may use, and the services they make up: one file each (*_service.cc).
+// Handlers check a request, post to the owner thread, and finish when it answers. Roles are apid's
+// matter; machined takes connections from apid and root alone (api_server.h).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "machined/controller.h"
+
+namespace grpc {
+class Service;
+}
+
+namespace stele::machined {
+
+class ComponentVersions;
+class EventLog;
+class InitClient;
+class LogStore;
+class ServiceManager;
+
+// Borrowed by the handlers; all of it outlives the server. Owner thread only unless told.
+struct NodeApi {
+  Node& node;
+  EventLog& events;
+  InitClient& init;
+  ServiceManager& services;
+  LogStore& logs;
+  ComponentVersions& versions;  // any thread
+  std::string boot_id;          // any thread
+};
+
+std::unique_ptr<grpc::Service> MakeResourceService(NodeApi& api);
+std::unique_ptr<grpc::Service> MakeSystemService(NodeApi& api);
+std::unique_ptr<grpc::Service> MakeServiceService(NodeApi& api);
+std::unique_ptr<grpc::Service> MakeEventService(NodeApi& api);
+std::unique_ptr<grpc::Service> MakeLogService(NodeApi& api);
+
+}  // namespace stele::machined

@@ -1,0 +1,198 @@
+// Puts machined together: in this order, since each thing needs those before it.
+#include "machined/machined.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+
+#include <csignal>
+#include <cstdlib>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/strip.h"
+#include "base/file.h"
+#include "grpcpp/impl/service_type.h"
+#include "machined/api.h"
+#include "machined/api_server.h"
+#include "machined/event_log.h"
+#include "machined/init_client.h"
+#include "machined/log.h"
+#include "machined/log_store.h"
+#include "machined/phase_board.h"
+#include "machined/probe.h"
+#include "machined/runtime.h"
+#include "machined/fact_finder.h"
+#include "machined/service_files.h"
+#include "machined/service_manager.h"
+#include "services/service_list.h"
+
+namespace stele::machined {
+namespace {
+
+constexpr char kRun[] = "/run/stele";
+constexpr int kMaxListenSockets = 16;
+
+// What the process needs before anything else of it runs.
+void PrepareProcess() {
+  // One heap: threads are few, and each arena of its own would keep what it once freed.
+  ::mallopt(M_ARENA_MAX, 1);
+  ::mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+  ::signal(SIGPIPE, SIG_IGN);
+  // machined empties its own log pipe: it must never wait for itself. A full pipe costs lines.
+  int flags = ::fcntl(STDERR_FILENO, F_GETFL);
+  if (flags >= 0) ::fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK);
+  ::setvbuf(stderr, nullptr, _IONBF, 0);
+}
+
+// init's socket, which is descriptor 3; nothing that machined starts may have it.
+absl::StatusOr<UniqueFd> TakeInitSocket() {
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (::getsockopt(init_protocol::kMachinedFd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_SEQPACKET) {
+    return absl::FailedPreconditionError("descriptor 3 is not init's control socket: machined is started by init");
+  }
+  ::fcntl(init_protocol::kMachinedFd, F_SETFD, FD_CLOEXEC);
+  return UniqueFd(init_protocol::kMachinedFd);
+}
+
+// The API's listening socket, behind init's socket (LISTEN_FDS). Found by what it is.
+absl::StatusOr<UniqueFd> TakeListener() {
+  UniqueFd found;
+  for (int fd = init_protocol::kMachinedFd + 1; fd < init_protocol::kMachinedFd + 1 + kMaxListenSockets; ++fd) {
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) continue;
+    ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+    ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+    if (!found.ok()) found.reset(fd);
+  }
+  if (!found.ok()) return absl::FailedPreconditionError("init gave no listening socket");
+  return found;
+}
+
+std::string ReadBootId() {
+  std::string id = ReadFile("/proc/sys/kernel/random/boot_id").value_or("unknown\n");
+  return std::string(absl::StripSuffix(id, "\n"));
+}
+
+// Ends the loop when init says so.
+class Terminator : public FdHandler {
+ public:
+  explicit Terminator(OwnerLoop& loop) : loop_(loop) {}
+
+  // Before any thread is made, so that all of them block it.
+  absl::Status Prepare() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    signals_.reset(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!signals_.ok()) return ErrnoStatus("wait for signals");
+    return loop_.events().Add(signals_.get(), EPOLLIN, this);
+  }
+  void OnReady(uint32_t) override { loop_.Stop(); }
+
+ private:
+  OwnerLoop& loop_;
+  UniqueFd signals_;
+};
+
+// Hands what init tells to who needs it.
+class InitNews : public InitListener {
+ public:
+  InitNews(OwnerLoop& loop, LogStore& logs) : loop_(loop), logs_(logs) {}
+  void Connect(ServiceManager& services, PhaseBoard& phases) {
+    services_ = &services;
+    phases_ = &phases;
+  }
+
+  void OnServiceState(const init_protocol::ServiceState& state, UniqueFd log_pipe) override {
+    if (log_pipe.ok()) logs_.Attach(state.name, std::move(log_pipe));
+    services_->OnServiceState(state);
+  }
+  void OnPhase(const init_protocol::Phase& phase) override { phases_->OnPhase(phase); }
+  void OnListed() override {
+    services_->OnListed();
+    phases_->OnListed();
+  }
+  void OnLost(const absl::Status& why) override {
+    Log("error: ", why.message());
+    failed_ = true;
+    loop_.Stop();
+  }
+  bool failed() const { return failed_; }
+
+ private:
+  OwnerLoop& loop_;
+  LogStore& logs_;
+  ServiceManager* services_ = nullptr;
+  PhaseBoard* phases_ = nullptr;
+  bool failed_ = false;
+};
+
+absl::StatusOr<std::vector<ServiceSpec>> WantedServices(Node& node, const FactFinder& facts) {
+  services::ServiceSet set = services::AllServices(node.config(), facts.Gather(node));
+  RETURN_IF_ERROR(WriteServiceFiles(set));
+  return std::move(set.services);
+}
+
+absl::Status Run() {
+  ASSIGN_OR_RETURN(std::unique_ptr<OwnerLoop> loop, OwnerLoop::Create());
+  Terminator terminator(*loop);
+  RETURN_IF_ERROR(terminator.Prepare());
+  ASSIGN_OR_RETURN(UniqueFd init_socket, TakeInitSocket());
+  ASSIGN_OR_RETURN(UniqueFd listener, TakeListener());
+  RETURN_IF_ERROR(MakeDirectories(absl::StrCat(kRun, "/machined"), 0700));
+
+  std::string boot_id = ReadBootId();
+  Store store;
+  EventLog events(absl::StrCat(kRun, "/machined/events"));
+  Runtime runtime(*loop, store, events);
+  LogStore logs(*loop, absl::StrCat(kRun, "/log"), boot_id.substr(0, 8));
+  InitNews news(*loop, logs);
+  InitClient init(*loop, std::move(init_socket), news);
+  ComponentVersions versions;
+  FactFinder facts(*loop, versions);
+
+  // The two controllers that init talks to, before all others.
+  auto services_owned = std::make_unique<ServiceManager>(
+      *loop, init, [&facts](Node& node) { return WantedServices(node, facts); }, Probe,
+      absl::StrCat(kRun, "/machined/stopped-services"));
+  auto phases_owned = std::make_unique<PhaseBoard>(init, PhaseSteps());
+  ServiceManager& services = *services_owned;
+  news.Connect(services, *phases_owned);
+  std::vector<std::unique_ptr<Controller>> controllers;
+  controllers.push_back(std::move(services_owned));
+  controllers.push_back(std::move(phases_owned));
+  for (std::unique_ptr<Controller>& controller : AllControllers()) controllers.push_back(std::move(controller));
+
+  // The API before the controllers: a node without network, disk or configuration answers.
+  NodeApi api = {runtime, events, init, services, logs, versions, boot_id};
+  std::vector<std::unique_ptr<grpc::Service>> handlers;
+  for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeLogService}) {
+    handlers.push_back(make(api));
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<ApiServer> server,
+                   ApiServer::Start(*loop, std::move(listener), services::kApidUser, std::move(handlers)));
+  runtime.StartControllers(std::move(controllers));
+  RETURN_IF_ERROR(init.Start());
+  facts.Start([&services] { services.Wake(); });
+  loop->Run();
+  if (news.failed()) return absl::UnavailableError("the connection to init ended");
+  // Nothing to tidy up: all that lasts is init's or on disk, and threads of gRPC may be anywhere.
+  std::_Exit(0);
+}
+
+}  // namespace
+
+int MachinedMain(int, char**) {
+  PrepareProcess();
+  Log("machined starts");
+  absl::Status status = Run();
+  if (!status.ok()) Log("error: ", status.message());
+  std::_Exit(1);
+}
+
+}  // namespace stele::machined

@@ -1,0 +1,3 @@
+#include "machined/machined.h"
+
+int main(int argc, char** argv) { return stele::machined::MachinedMain(argc, argv); }
