@@ -88,7 +88,8 @@ def main() -> int:
         return 0
     shutil.rmtree(RUN, ignore_errors=True)
     RUN.mkdir(parents=True)
-    words = ["gen", "node", "demo", "--san", "127.0.0.1", "--san", "localhost", "-o", str(RUN),
+    words = ["gen", "node", "demo", "--san", "127.0.0.1", "--san", "localhost", "--endpoint", f"127.0.0.1:{options.port}",
+             "-o", str(RUN),
              "--static-pod", str(TOP / "image/demo/pod.yaml")]
     if options.firmware == "none":
         words += ["--disk", "/dev/vda"]  # empty; with firmware it is the disk the node boots from
