@@ -79,6 +79,7 @@ void YamlEvents::CheckEvent() {
       }
       break;
     case YAML_ALIAS_EVENT:
+      if (anchors_allowed_) break;
       return Fail(mark(), "aliases (*name) are not allowed; write the value again");
     case YAML_SCALAR_EVENT:
       anchor = event_.data.scalar.anchor;
@@ -102,8 +103,8 @@ void YamlEvents::CheckEvent() {
     default:
       node = false;
   }
-  if (anchor != nullptr) return Fail(mark(), "anchors (&name) are not allowed");
-  if (tag != nullptr) return Fail(mark(), "tags (!name) are not allowed");
+  if (anchor != nullptr && !anchors_allowed_) return Fail(mark(), "anchors (&name) are not allowed");
+  if (tag != nullptr && !anchors_allowed_) return Fail(mark(), "tags (!name) are not allowed");
   if (depth_ > max_depth_) return Fail(mark(), absl::StrCat("nested deeper than ", max_depth_, " levels"));
   if (node && nodes_left_-- == 0) return Fail(mark(), "too many keys and values for one file");
 }

@@ -19,6 +19,9 @@ class YamlEvents {
   YamlEvents(const YamlEvents&) = delete;
   YamlEvents& operator=(const YamlEvents&) = delete;
 
+  // For texts that are not ours: anchors, aliases and tags pass. An alias is one event, so nothing grows.
+  void AllowAnchors() { anchors_allowed_ = true; }
+
   // The present event; valid until Next().
   const yaml_event_t& event() const { return event_; }
   yaml_event_type_t type() const { return failed_ ? YAML_NO_EVENT : event_.type; }
@@ -46,6 +49,7 @@ class YamlEvents {
   size_t max_depth_;
   size_t depth_ = 0;
   bool document_seen_ = false;
+  bool anchors_allowed_ = false;
   bool failed_ = false;
   Problem problem_;
 };

@@ -1,0 +1,97 @@
+#include "config/check_pem.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include <memory>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace stele::config {
+namespace {
+
+using Bio = std::unique_ptr<BIO, decltype(&BIO_free)>;
+using Certificate = std::unique_ptr<X509, decltype(&X509_free)>;
+using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
+
+Bio Open(const std::string& pem) { return {BIO_new_mem_buf(pem.data(), pem.size()), BIO_free}; }
+
+// Never asks the terminal, as OpenSSL would by default.
+int NoPassphrase(char*, int, int, void*) { return -1; }
+
+std::vector<Certificate> ReadCertificates(const std::string& pem) {
+  std::vector<Certificate> certificates;
+  Bio bio = Open(pem);
+  while (bio != nullptr) {
+    Certificate certificate(PEM_read_bio_X509(bio.get(), nullptr, NoPassphrase, nullptr), X509_free);
+    if (certificate == nullptr) break;
+    certificates.push_back(std::move(certificate));
+  }
+  ERR_clear_error();  // the end of the text is an error to OpenSSL, and the queue is this thread's
+  return certificates;
+}
+
+size_t CountBlocks(const std::string& pem) {
+  size_t count = 0;
+  for (size_t at = pem.find("-----BEGIN "); at != std::string::npos; at = pem.find("-----BEGIN ", at + 1)) ++count;
+  return count;
+}
+
+// Every PEM block must be a certificate that parses: OpenSSL stops at the first that is not, in silence.
+std::string ReadAll(const std::string& pem, std::vector<Certificate>* certificates) {
+  *certificates = ReadCertificates(pem);
+  size_t blocks = CountBlocks(pem);
+  if (blocks == 0) return "expected PEM: -----BEGIN CERTIFICATE----- …";
+  if (absl::StrContains(pem, "PRIVATE KEY-----")) return "expected certificates, found a private key";
+  if (certificates->size() < blocks)
+    return absl::StrCat("certificate ", certificates->size() + 1, " of ", blocks, " does not parse");
+  return "";
+}
+
+Key ReadKey(const std::string& pem) {
+  Bio bio = Open(pem);
+  Key key(bio == nullptr ? nullptr : PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassphrase, nullptr), EVP_PKEY_free);
+  ERR_clear_error();
+  return key;
+}
+
+}  // namespace
+
+std::string CheckCaPem(const std::string& pem) {
+  std::vector<Certificate> certificates;
+  if (std::string wrong = ReadAll(pem, &certificates); !wrong.empty()) return wrong;
+  for (size_t i = 0; i < certificates.size(); ++i) {
+    if (X509_check_ca(certificates[i].get()) == 0)
+      return absl::StrCat("certificate ", i + 1, " is not a certificate authority's");
+  }
+  return "";
+}
+
+std::string CheckServerCertificatePem(const std::string& pem) {
+  std::vector<Certificate> certificates;
+  if (std::string wrong = ReadAll(pem, &certificates); !wrong.empty()) return wrong;
+  if (X509_check_purpose(certificates[0].get(), X509_PURPOSE_SSL_SERVER, 0) != 1) {
+    return "the first certificate is not for a TLS server";
+  }
+  return "";
+}
+
+std::string CheckKeyPem(const std::string& pem) {
+  if (ReadKey(pem) != nullptr) return "";
+  if (absl::StrContains(pem, "ENCRYPTED")) return "expected a private key without a passphrase";
+  return "expected a private key, PEM";
+}
+
+bool KeyMatches(const std::string& key_pem, const std::string& certificate_pem) {
+  std::vector<Certificate> certificates = ReadCertificates(certificate_pem);
+  Key key = ReadKey(key_pem);
+  bool matches =
+      key != nullptr && !certificates.empty() && X509_check_private_key(certificates[0].get(), key.get()) == 1;
+  ERR_clear_error();
+  return matches;
+}
+
+}  // namespace stele::config
