@@ -42,8 +42,10 @@ class Session {
 
   // --timeout as the time of one call, or of a connection.
   absl::Duration call_timeout() const {
-    return options_->timeout == absl::ZeroDuration() ? kCallTimeout : options_->timeout;
+    return options_->timeout == absl::ZeroDuration() ? default_timeout_ : options_->timeout;
   }
+  // For commands whose calls take longer than others'. Before ForEachNode.
+  void set_default_timeout(absl::Duration timeout) { default_timeout_ = timeout; }
   // --timeout as the time that a follower bears without its node.
   absl::Duration follow_patience() const {
     return options_->timeout == absl::ZeroDuration() ? kFollowPatience : options_->timeout;
@@ -68,6 +70,7 @@ class Session {
   Console* console_;
   const Command* root_;
   bool several_nodes_ = false;
+  absl::Duration default_timeout_ = kCallTimeout;
 };
 
 }  // namespace stele::osctl

@@ -163,15 +163,24 @@ std::string NamesOf(X509* certificate) {
   return names.empty() ? "no name at all" : absl::StrJoin(names, ", ");
 }
 
+// Keeps the names of a certificate that is refused: the session has forgotten it afterwards. The
+// session's app data is the string.
+int KeepNames(int accepted, X509_STORE_CTX* store) {
+  auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  X509* leaf = X509_STORE_CTX_get0_cert(store);
+  if (accepted == 0 && leaf != nullptr) *static_cast<std::string*>(SSL_get_app_data(ssl)) = NamesOf(leaf);
+  return accepted;
+}
+
 absl::Status ServerCertificateError(SSL* ssl, long verdict, const ClientKeys& keys) {
   std::string reason = X509_verify_cert_error_string(verdict);
-  Certificate peer(SSL_get1_peer_certificate(ssl));
   switch (verdict) {
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
-      return AuthenticationError(absl::StrCat("the node's certificate is for ", peer ? NamesOf(peer.get()) : "others",
-                                              ", not for ", keys.server_name),
-                                 "dial one of those names, or set --server-name");
+      return AuthenticationError(
+          absl::StrCat("the node's certificate is for ", *static_cast<std::string*>(SSL_get_app_data(ssl)),
+                       ", not for ", keys.server_name),
+          "dial one of those names, or set --server-name");
     case X509_V_ERR_CERT_HAS_EXPIRED:
       return AuthenticationError("the node's certificate has expired",
                                  "give the node a new one, or check this machine's clock");
@@ -260,9 +269,11 @@ absl::Status Diagnose(const std::vector<SocketAddress>& addresses, const ClientK
   ASSIGN_OR_RETURN(UniqueFd fd, ConnectAny(addresses, deadline));
   Context context(SSL_CTX_new(TLS_client_method()));
   SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION);
-  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, KeepNames);
   RETURN_IF_ERROR(LoadKeys(context.get(), keys));
+  std::string peer_names;
   Session ssl(SSL_new(context.get()));
+  SSL_set_app_data(ssl.get(), &peer_names);
   const unsigned char alpn[] = {2, 'h', '2'};
   SSL_set_alpn_protos(ssl.get(), alpn, sizeof alpn);
   ExpectName(ssl.get(), keys.server_name);

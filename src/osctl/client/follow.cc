@@ -10,7 +10,7 @@ namespace stele::osctl {
 namespace {
 
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
-constexpr absl::Duration kLongestPause = absl::Seconds(2);
+constexpr absl::Duration kLongestPause = absl::Milliseconds(500);
 constexpr absl::Duration kWarnAfter = absl::Seconds(2);
 // An attempt that stood this long was no false start, though an idle stream brought nothing.
 constexpr absl::Duration kStoodFirm = absl::Seconds(3);

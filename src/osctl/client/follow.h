@@ -17,7 +17,7 @@ using FollowAttempt = std::function<absl::Status(const std::function<void()>& al
 
 // Makes attempts until one ends well, or fails otherwise than by a lost connection, or nothing came
 // for `patience`. The first one's failure is final: who never got through is not lost. Between
-// attempts it waits 0.1 s, doubling to 2 s. After 2 s without the node it says so on stderr, once,
+// attempts it waits 0.1 s, doubling to 0.5 s. After 2 s without the node it says so on stderr, once,
 // and again when the node is back.
 absl::Status Follow(Node& node, Console& console, absl::Duration patience, const FollowAttempt& attempt);
 

@@ -49,14 +49,15 @@ std::string Target(const std::vector<SocketAddress>& addresses) {
   return target;
 }
 
-grpc::ChannelArguments Arguments(const std::string& server_name) {
+grpc::ChannelArguments Arguments(const std::string& server_name, absl::Duration timeout) {
   grpc::ChannelArguments arguments;
   arguments.SetSslTargetNameOverride(server_name);
   arguments.SetMaxReceiveMessageSize(kMaxMessage);
   // A killed apid is back in a fraction of a second; gRPC's own back-off would wait a whole one.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);  // also the least time a connect may take
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
+  // Its real meaning: how long one attempt, TCP and TLS, may take.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, static_cast<int>(absl::ToInt64Milliseconds(timeout)));
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // a node is not reached through a web proxy
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   // A follower must notice a node that lost its power, although nothing is ever sent to it.
@@ -84,21 +85,23 @@ absl::Status Node::Connect() {
   ASSIGN_OR_RETURN(resolved_, Resolve(address_, timeout_));
   grpc::SslCredentialsOptions options{keys_.ca, keys_.key, keys_.certificate};
   channel_ = std::make_unique<Channel>();
-  channel_->grpc =
-      grpc::CreateCustomChannel(Target(resolved_), grpc::SslCredentials(options), Arguments(keys_.server_name));
+  channel_->grpc = grpc::CreateCustomChannel(Target(resolved_), grpc::SslCredentials(options),
+                                             Arguments(keys_.server_name, timeout_));
   return absl::OkStatus();
 }
 
 absl::Status Node::AwaitReady() {
   auto deadline = In(timeout_);
   grpc_connectivity_state state = channel_->grpc->GetState(true);
+  bool tried = state != GRPC_CHANNEL_TRANSIENT_FAILURE;  // else an earlier stream's attempt failed, not ours
   while (state != GRPC_CHANNEL_READY) {
-    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE) return absl::UnavailableError("cannot connect");
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE && tried) return absl::UnavailableError("cannot connect");
     if (state == GRPC_CHANNEL_SHUTDOWN) return absl::InternalError("the channel is shut down");
     if (!channel_->grpc->WaitForStateChange(state, deadline)) {
       return absl::DeadlineExceededError(absl::StrCat("no connection within ", absl::FormatDuration(timeout_)));
     }
     state = channel_->grpc->GetState(true);
+    tried = tried || state != GRPC_CHANNEL_TRANSIENT_FAILURE;
   }
   stream_began_ = absl::Now();
   return absl::OkStatus();

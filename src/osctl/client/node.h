@@ -27,6 +27,7 @@ class Node {
 
   // As the user wrote it; what output and errors are prefixed with.
   const std::string& name() const { return name_; }
+  void set_timeout(absl::Duration timeout) { timeout_ = timeout; }
   // When the last stream found a connection to begin on.
   absl::Time stream_began() const { return stream_began_; }
 

@@ -22,7 +22,11 @@ Command RootCommand(GlobalOptions* options) {
       {"--server-name", "NAME", "the name that the node's certificate must carry; default: the one dialled",
        &options->server_name},
   };
-  root.subcommands = {GetCommand(), VersionCommand(), GenCommand(), CompletionCommand(), HelpCommand()};
+  root.subcommands = {
+      GetCommand(),   LogsCommand(),   DmesgCommand(),   EventsCommand(),     VersionCommand(),
+      ApplyCommand(), ConfigCommand(), ServiceCommand(), RebootCommand(),     ShutdownCommand(),
+      ImageCommand(), GenCommand(),    ContextCommand(), CompletionCommand(), HelpCommand(),
+  };
   return root;
 }
 

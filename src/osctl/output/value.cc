@@ -252,7 +252,7 @@ void AppendYamlItem(const Value& value, int depth, bool in_list, std::string* ou
   }
   if (!in_list) {
     out->push_back('\n');
-    AppendYaml(value, depth, out);
+    AppendYaml(value, value.kind() == Value::Kind::kList ? depth - 1 : depth, out);  // dashes below the key
     return;
   }
   // "- key: …": the first line moves up beside the dash.

@@ -1,0 +1,262 @@
+// Every command, as a user runs it, against a node in this process over mTLS.
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+
+#include <thread>
+
+#include "absl/strings/str_split.h"
+#include "osctl/fake_node.h"
+
+namespace stele::osctl {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+class CommandsTest : public FakeNodeTest {
+ protected:
+  void PutServices() {
+    resource::v1::Service kubelet;
+    kubelet.set_state(resource::v1::SERVICE_STATE_RUNNING);
+    kubelet.set_ready(true);
+    kubelet.set_pid(123);
+    Put("services", "kubelet", kubelet);
+    resource::v1::Service containerd;
+    containerd.set_state(resource::v1::SERVICE_STATE_BACKOFF);
+    containerd.set_restarts(4);
+    containerd.set_message("exit 1");
+    Put("services", "containerd", containerd);
+  }
+};
+
+TEST_F(CommandsTest, VersionShowsBothSides) {
+  Outcome run = Osctl({"version"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_THAT(run.out, StartsWith("NODE"));
+  EXPECT_THAT(run.out, HasSubstr("(here)"));
+  EXPECT_THAT(run.out, HasSubstr(address() + "  containerd  1.7.24\n"));
+  EXPECT_EQ(run.err, "");
+}
+
+TEST_F(CommandsTest, VersionOfTheClientAsksNobody) {
+  node_.reset();
+  Outcome run = Osctl({"version", "--client", "-o", "json"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_THAT(run.out, HasSubstr("\"client\": {"));
+}
+
+TEST_F(CommandsTest, GetShowsATable) {
+  PutServices();
+  Outcome run = Osctl({"get", "svc"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(run.out,
+            "ID          STATE    READY  PID  RESTARTS  SINCE  MESSAGE\n"
+            "containerd  Backoff  no     0    4         -      exit 1\n"
+            "kubelet     Running  yes    123  0         -      -\n");
+}
+
+TEST_F(CommandsTest, GetOneById) {
+  PutServices();
+  EXPECT_EQ(Osctl({"get", "services", "kubelet", "-o", "name"}).out, "services/kubelet\n");
+  Outcome json = Osctl({"get", "services", "kubelet", "-o", "json"});
+  EXPECT_THAT(json.out, StartsWith("{\n  \"type\": \"services\",\n  \"id\": \"kubelet\",\n  \"version\": \"7\""));
+  EXPECT_THAT(json.out, HasSubstr("\"state\": \"SERVICE_STATE_RUNNING\""));
+  Outcome yaml = Osctl({"get", "services", "-o", "yaml"});
+  EXPECT_THAT(yaml.out, StartsWith("resources:\n- type: services\n  id: containerd\n"));
+}
+
+TEST_F(CommandsTest, GetWhatIsNotThere) {
+  PutServices();
+  Outcome no_id = Osctl({"get", "services", "nothing"});
+  EXPECT_EQ(no_id.code, 6);
+  EXPECT_EQ(no_id.err, "osctl: " + address() + ": get services: no services 'nothing'\n");
+  EXPECT_EQ(Osctl({"get", "nonsense"}).code, 6);
+}
+
+TEST_F(CommandsTest, WatchGoesOnAfterALostConnection) {
+  PutServices();
+  Outcome run = Osctl({"get", "services", "-w"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  std::vector<std::string> changes;
+  for (absl::string_view line : absl::StrSplit(run.out, '\n', absl::SkipEmpty())) {
+    std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+    changes.push_back(words[0] + " " + words[1]);
+  }
+  // kubelet did not change, so it is not shown again.
+  EXPECT_THAT(changes,
+              ElementsAre("CHANGE ID", "ADDED containerd", "ADDED kubelet", "ADDED zz-new", "DELETED containerd"));
+}
+
+TEST_F(CommandsTest, SeveralNodesHaveAColumn) {
+  PutServices();
+  std::unique_ptr<FakeNode> other = StartNode();
+  other->state().resources["services"] = node_->state().resources["services"];
+  std::string second = absl::StrCat("127.0.0.1:", other->port());
+  Outcome run = Osctl({"-n", address() + "," + second, "get", "services"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_THAT(run.out, StartsWith("NODE"));
+  EXPECT_THAT(run.out, HasSubstr(second + "  kubelet"));
+  EXPECT_THAT(run.out, HasSubstr(address() + "  kubelet"));
+}
+
+TEST_F(CommandsTest, OneNodeOfTwoFailsAndTheWorstCodeCounts) {
+  PutServices();
+  Outcome run = Osctl({"get", "services", "-n", address(), "-n", "127.0.0.1:1", "-o", "name"});
+  EXPECT_EQ(run.code, 3);
+  EXPECT_THAT(run.out, HasSubstr("services/kubelet"));
+  EXPECT_THAT(run.err, HasSubstr("osctl: 127.0.0.1:1: get services: connect to 127.0.0.1:1: Connection refused"));
+}
+
+TEST_F(CommandsTest, LogsComeWhole) {
+  for (int i = 0; i < 5000; ++i) absl::StrAppend(&node_->state().log, "line ", i, "\n");
+  Outcome run = Osctl({"logs", "kubelet"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(run.out, node_->state().log);
+}
+
+TEST_F(CommandsTest, LogsGoOnFromTheCursor) {
+  FakeState& state = node_->state();
+  for (int i = 0; i < 2000; ++i) absl::StrAppend(&state.log, "line ", i, "\n");
+  state.break_log_after = 5000;
+  Outcome run = Osctl({"logs", "kubelet", "-f", "--tail", "9999"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_GE(state.broken_logs, 2);
+  EXPECT_EQ(run.out, state.log);  // no line lost, none doubled
+}
+
+TEST_F(CommandsTest, LogSourcesAndOptionsReachTheNode) {
+  node_->state().log = "x\n";
+  Osctl({"logs", "kubelet", "--tail", "3", "-f"});
+  Osctl({"logs", "default/hello/main"});
+  Osctl({"logs", "-c", "4f8a"});
+  Osctl({"dmesg", "--since", "2026-01-31T12:00:00Z"});
+  EXPECT_THAT(node_->state().calls,
+              ElementsAre("log service: \"kubelet\" tail_lines: 3 follow: true",
+                          "log container { container: \"default/hello/main\" }",
+                          "log container { container: \"4f8a\" }", "log kernel { } since { seconds: 1769860800 }"));
+}
+
+TEST_F(CommandsTest, LogsWithTimestamps) {
+  node_->state().log = "one\ntwo\n";
+  EXPECT_EQ(Osctl({"logs", "kubelet", "--timestamps"}).out,
+            "2023-11-14T22:13:20.000Z one\n2023-11-14T22:13:20.000Z two\n");
+}
+
+TEST_F(CommandsTest, LogsNeedOneSource) {
+  EXPECT_EQ(Osctl({"logs"}).code, 2);
+  EXPECT_EQ(Osctl({"logs", "kubelet", "-c", "x"}).code, 2);
+  EXPECT_EQ(Osctl({"logs", "kubelet", "--since", "yesterday"}).code, 2);
+}
+
+TEST_F(CommandsTest, Events) {
+  v1::Event event;
+  event.set_id(1);
+  event.set_kind("service");
+  event.set_subject("kubelet");
+  event.set_message("running\x1b[2J");
+  event.set_severity(v1::SEVERITY_WARNING);
+  event.mutable_time()->set_seconds(1'700'000'000);
+  node_->state().events.push_back(event);
+  EXPECT_EQ(Osctl({"events"}).out, "2023-11-14T22:13:20Z  Warning  service/kubelet           running?[2J\n");
+  EXPECT_THAT(Osctl({"events", "-o", "json"}).out, HasSubstr("\"severity\":\"SEVERITY_WARNING\""));
+}
+
+TEST_F(CommandsTest, Services) {
+  EXPECT_EQ(Osctl({"service", "start", "kubelet"}).err, "service kubelet started\n");
+  Osctl({"service", "stop", "kubelet"});
+  Osctl({"service", "restart", "kubelet"});
+  EXPECT_THAT(node_->state().calls, ElementsAre("start kubelet", "stop kubelet", "restart kubelet"));
+  node_->state().answer = {grpc::StatusCode::FAILED_PRECONDITION, "apid cannot be stopped"};
+  Outcome refused = Osctl({"service", "stop", "apid"});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("stop service apid: apid cannot be stopped"));
+}
+
+TEST_F(CommandsTest, DeniedIsItsOwnCode) {
+  node_->state().answer = {grpc::StatusCode::PERMISSION_DENIED, "role reader may not call StopService"};
+  Outcome run = Osctl({"service", "stop", "kubelet"});
+  EXPECT_EQ(run.code, 5);
+  EXPECT_THAT(run.err, HasSubstr("use a context whose certificate has a higher role"));
+}
+
+TEST_F(CommandsTest, RebootAndShutdown) {
+  Outcome dry = Osctl({"reboot", "--dry-run"});
+  EXPECT_EQ(dry.err, "would reboot\n");
+  Outcome wait = Osctl({"reboot", "--wait"});
+  EXPECT_EQ(wait.code, 0) << wait.err;
+  EXPECT_THAT(wait.err, HasSubstr("is back after "));
+  Osctl({"shutdown", "--halt", "--force"});
+  EXPECT_THAT(node_->state().calls, ElementsAre("reboot force=0 validate_only=1", "reboot force=0 validate_only=0",
+                                                "shutdown force=1 halt=1 validate_only=0"));
+}
+
+TEST_F(CommandsTest, ConfigGet) {
+  EXPECT_EQ(Osctl({"config", "get"}).out, "kind: MachineConfig\n");
+  EXPECT_THAT(Osctl({"config", "get", "-o", "json"}).out, HasSubstr("\"generation\": \"3\""));
+}
+
+TEST_F(CommandsTest, ConfigValidate) {
+  std::string bad = directory_.File("bad.yaml", "bad\n");
+  Outcome run = Osctl({"config", "validate", "-f", bad});
+  EXPECT_EQ(run.code, 7);
+  EXPECT_EQ(run.err, bad + ":2:5: network.bad: unknown key\nosctl: " + address() + ": config validate: " + bad +
+                         " has 1 problem; nothing was changed; mend it and try again\n");
+  std::string good = directory_.File("good.yaml", "good\n");
+  EXPECT_EQ(Osctl({"config", "validate", "-f", good}).out, "restart chronyd\n");
+}
+
+TEST_F(CommandsTest, ConfigApply) {
+  std::string good = directory_.File("good.yaml", "good\n");
+  EXPECT_EQ(Osctl({"apply", "-f", good}).err, "applied as generation 4\n");
+  Osctl({"config", "apply", "-f", good, "--mode", "staged"});
+  Osctl({"apply", "-f", good, "--dry-run"});
+  EXPECT_THAT(node_->state().calls,
+              ElementsAre("apply APPLY_MODE_AUTO validate_only=0", "apply APPLY_MODE_STAGED validate_only=0",
+                          "apply APPLY_MODE_AUTO validate_only=1"));
+  Outcome bad = Osctl({"apply", "-f", directory_.File("bad.yaml", "bad\n")});
+  EXPECT_EQ(bad.code, 7);
+  EXPECT_THAT(bad.err, HasSubstr("bad.yaml:2:5: network.bad: unknown key\n"));
+  EXPECT_THAT(bad.err, HasSubstr("bad.yaml:3:1: kind: missing\n"));
+}
+
+TEST_F(CommandsTest, ConfigFilesOfTheWrongKind) {
+  EXPECT_EQ(Osctl({"apply", "-f", "/nonexistent"}).code, 8);
+  Outcome large = Osctl({"apply", "-f", directory_.File("large.yaml", std::string(10 << 20, '#'))});
+  EXPECT_EQ(large.code, 7);
+  EXPECT_THAT(large.err, HasSubstr("a configuration is at most 1 MiB"));
+  EXPECT_EQ(Osctl({"apply"}).code, 2);
+}
+
+TEST_F(CommandsTest, ImageImport) {
+  std::string archive;
+  for (int i = 0; i < 300'000; ++i) archive += static_cast<char>(i * 31);
+  Outcome run = Osctl({"image", "import", directory_.File("image.tar", archive)});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(run.out, "docker.io/library/demo:1\n");
+  EXPECT_TRUE(node_->state().imported == archive);
+  EXPECT_EQ(Osctl({"image", "import", "/nonexistent"}).code, 8);
+  node_->state().imported.clear();
+  EXPECT_EQ(Osctl({"image", "import", directory_.File("empty.tar", "")}).code, 1);
+}
+
+TEST_F(CommandsTest, Contexts) {
+  EXPECT_EQ(Osctl({"context", "list"}).out, "CURRENT  NAME  ENDPOINTS\n*        demo  " + address() + "\n");
+}
+
+TEST_F(CommandsTest, Completion) {
+  PutServices();
+  EXPECT_EQ(Osctl({"__complete", "service", "re"}).out, "restart\n");
+  EXPECT_EQ(Osctl({"__complete", "get", "serv"}).out, "services\n");
+  EXPECT_EQ(Osctl({"__complete", "logs", "kub"}).out, "kubelet\n");         // the node was asked
+  EXPECT_EQ(Osctl({"__complete", "get", "svc", "c"}).out, "containerd\n");  // by an alias too
+  EXPECT_EQ(Osctl({"__complete", "--context", ""}).out, "demo\n");
+  EXPECT_EQ(Osctl({"__complete", "get", "services", "--output="}).out, "table\nwide\njson\nyaml\nname\n");
+  EXPECT_EQ(Osctl({"__complete", "apply", "-f", "x"}).out, ":file\n");
+  node_.reset();
+  EXPECT_EQ(Osctl({"__complete", "logs", "kub"}).out, "");
+}
+
+}  // namespace
+}  // namespace stele::osctl

@@ -1,0 +1,31 @@
+#include "osctl/commands/end.h"
+
+#include "absl/strings/str_join.h"
+
+namespace stele::osctl {
+
+void AddEndArguments(EndOptions* options, std::vector<Argument>* arguments) {
+  const std::vector<Argument> all = {
+      {"--force", "", "skips the orderly part: kill, sync, go; also while an orderly one runs", &options->force},
+      {"--dry-run", "", "only asks the node whether it would", &options->dry_run},
+      {"-y,--yes", "", "does not ask on a terminal", &options->yes},
+  };
+  arguments->insert(arguments->end(), all.begin(), all.end());
+}
+
+bool Confirmed(Session& session, const EndOptions& options, absl::string_view verb, ExitCode* code) {
+  if (options.yes || options.dry_run || !session.console().InIsTerminal()) return true;
+  absl::StatusOr<std::vector<std::unique_ptr<Node>>> nodes = session.Nodes();
+  if (!nodes.ok()) {
+    *code = session.Report("", nodes.status());
+    return false;
+  }
+  std::string names = absl::StrJoin(
+      *nodes, ", ", [](std::string* out, const std::unique_ptr<Node>& node) { out->append(node->name()); });
+  if (session.console().Confirm(absl::StrCat(verb, " ", names, "?"))) return true;
+  session.console().Err("nothing was done\n");
+  *code = ExitCode::kFailed;
+  return false;
+}
+
+}  // namespace stele::osctl

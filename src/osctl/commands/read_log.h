@@ -1,0 +1,27 @@
+// Reading a log: shared by `osctl logs` and `osctl dmesg`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "osctl/command.h"
+#include "stele/machine/v1/log_service.pb.h"
+
+namespace stele::osctl {
+
+struct LogOptions {
+  bool follow = false;
+  uint32_t tail = 0;
+  std::string since;
+  bool timestamps = false;
+};
+
+// -f, --tail, --since, --timestamps.
+void AddLogArguments(LogOptions* options, std::vector<Argument>* arguments);
+
+// Prints the log that `request`'s source names, from every node. When the connection is lost it goes
+// on after the last line that was printed: none is missing, none comes twice.
+ExitCode ReadLog(Session& session, absl::string_view doing, stele::machine::v1::ReadLogRequest request,
+                 const LogOptions& options);
+
+}  // namespace stele::osctl
