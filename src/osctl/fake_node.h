@@ -188,12 +188,12 @@ class FakeServices : public v1::ServiceService::Service {
   }
   grpc::Status StopService(grpc::ServerContext*, const v1::StopServiceRequest* request,
                            v1::StopServiceResponse*) override {
-    state_->Record("stop " + request->name());
+    state_->Record(absl::StrCat("stop ", request->name(), " force=", request->force()));
     return state_->answer;
   }
   grpc::Status RestartService(grpc::ServerContext*, const v1::RestartServiceRequest* request,
                               v1::RestartServiceResponse*) override {
-    state_->Record("restart " + request->name());
+    state_->Record(absl::StrCat("restart ", request->name(), " force=", request->force()));
     return state_->answer;
   }
 

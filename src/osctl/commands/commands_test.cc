@@ -64,7 +64,7 @@ TEST_F(CommandsTest, GetOneById) {
   EXPECT_THAT(json.out, StartsWith("{\n  \"type\": \"services\",\n  \"id\": \"kubelet\",\n  \"version\": \"7\""));
   EXPECT_THAT(json.out, HasSubstr("\"state\": \"SERVICE_STATE_RUNNING\""));
   Outcome yaml = Osctl({"get", "services", "-o", "yaml"});
-  EXPECT_THAT(yaml.out, StartsWith("resources:\n- type: services\n  id: containerd\n"));
+  EXPECT_THAT(yaml.out, StartsWith("items:\n- type: services\n  id: containerd\n"));
 }
 
 TEST_F(CommandsTest, GetWhatIsNotThere) {
@@ -166,8 +166,8 @@ TEST_F(CommandsTest, Events) {
 TEST_F(CommandsTest, Services) {
   EXPECT_EQ(Osctl({"service", "start", "kubelet"}).err, "service kubelet started\n");
   Osctl({"service", "stop", "kubelet"});
-  Osctl({"service", "restart", "kubelet"});
-  EXPECT_THAT(node_->state().calls, ElementsAre("start kubelet", "stop kubelet", "restart kubelet"));
+  Osctl({"service", "restart", "kubelet", "--force", "--yes"});
+  EXPECT_THAT(node_->state().calls, ElementsAre("start kubelet", "stop kubelet force=0", "restart kubelet force=1"));
   node_->state().answer = {grpc::StatusCode::FAILED_PRECONDITION, "apid cannot be stopped"};
   Outcome refused = Osctl({"service", "stop", "apid"});
   EXPECT_EQ(refused.code, 1);

@@ -13,8 +13,8 @@ void AddEndArguments(EndOptions* options, std::vector<Argument>* arguments) {
   arguments->insert(arguments->end(), all.begin(), all.end());
 }
 
-bool Confirmed(Session& session, const EndOptions& options, absl::string_view verb, ExitCode* code) {
-  if (options.yes || options.dry_run || !session.console().InIsTerminal()) return true;
+bool Confirmed(Session& session, Ask ask, absl::string_view what, ExitCode* code) {
+  if (ask == Ask::kNo || !session.console().InIsTerminal()) return true;
   absl::StatusOr<std::vector<std::unique_ptr<Node>>> nodes = session.Nodes();
   if (!nodes.ok()) {
     *code = session.Report("", nodes.status());
@@ -22,7 +22,7 @@ bool Confirmed(Session& session, const EndOptions& options, absl::string_view ve
   }
   std::string names = absl::StrJoin(
       *nodes, ", ", [](std::string* out, const std::unique_ptr<Node>& node) { out->append(node->name()); });
-  if (session.console().Confirm(absl::StrCat(verb, " ", names, "?"))) return true;
+  if (session.console().Confirm(absl::StrCat(what, " ", names, "?"))) return true;
   session.console().Err("nothing was done\n");
   *code = ExitCode::kFailed;
   return false;

@@ -1,4 +1,4 @@
-// What `osctl reboot` and `osctl shutdown` share.
+// What the commands that end something share: reboot, shutdown, service stop.
 #pragma once
 
 #include <string>
@@ -17,8 +17,11 @@ struct EndOptions {
 // --force, --dry-run, -y.
 void AddEndArguments(EndOptions* options, std::vector<Argument>* arguments);
 
-// On a terminal, asks whether to `verb` the nodes that would be taken. False: the answer was no, or
-// the nodes are not known; then `code` says what to end with.
-bool Confirmed(Session& session, const EndOptions& options, absl::string_view verb, ExitCode* code);
+enum class Ask : unsigned char { kNo, kOnTerminal };
+
+// On a terminal, asks whether to do `what` with the nodes that would be taken. False: the answer was
+// no, or the nodes are not known; then `code` says what to end with.
+bool Confirmed(Session& session, Ask ask, absl::string_view what, ExitCode* code);
+inline Ask AskFor(const EndOptions& options) { return options.yes || options.dry_run ? Ask::kNo : Ask::kOnTerminal; }
 
 }  // namespace stele::osctl

@@ -73,14 +73,14 @@ std::string RenderNames(const Found& found, const GetOptions& options) {
   return out;
 }
 
-// One resource asked for by id is itself; anything else is a list under "resources".
+// One resource asked for by id is itself; anything else is a list under "items", as kubectl has it.
 std::string RenderStructured(const Found& found, const GetOptions& options, bool several) {
   Value list = Value::List();
   for (const auto& [node, resources] : found) {
     for (const Resource& resource : resources) list.Append(ResourceValue(resource, several ? node : ""));
   }
   if (!several && options.ids.size() == 1) return Structured(list.items().front().second, options.output);
-  return Structured(Value::Map().Add("resources", std::move(list)), options.output);
+  return Structured(Value::Map().Add("items", std::move(list)), options.output);
 }
 
 ExitCode GetOnce(Session& session, const GetOptions& options) {
@@ -125,9 +125,10 @@ Command GetCommand() {
   Command command;
   command.name = "get";
   command.summary = "shows resources: services, pods, links, phases, …";
-  command.description = absl::StrCat(
-      "Types: ", absl::StrJoin(names, ", "), ".\n`osctl get types` shows what the node knows, with short names.\n",
-      "Times are ages; -o wide shows them in full, and more columns. json and yaml are the protos' JSON.");
+  command.description = absl::StrCat("Types: ", absl::StrJoin(names, ", "),
+                                     ".\n`osctl get types` shows what the node knows, with short names.\n",
+                                     "Times are ages; -o wide shows them in full, and more columns. json and yaml hold "
+                                     "the protos' JSON,\nseveral resources under `items`.");
   command.arguments = {
       {"", "TYPE", "the type, or a short name of it", &options->type, Presence::kRequired, Completion::kResourceType},
       {"", "ID", "only these", &options->ids, Presence::kOptional, Completion::kResourceId},

@@ -73,7 +73,7 @@ Command RebootCommand() {
   command.arguments.push_back({"--wait-timeout", "DURATION", "for how long; default 5m", &options->wait_timeout});
   command.run = [options](Session& session) {
     ExitCode code = ExitCode::kOk;
-    if (!Confirmed(session, options->end, "reboot", &code)) return code;
+    if (!Confirmed(session, AskFor(options->end), "reboot", &code)) return code;
     return session.ForEachNode("reboot", [&](Node& node) { return RebootNode(node, session, *options); });
   };
   return command;

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "osctl/commands/commands.h"
+#include "osctl/commands/end.h"
 #include "osctl/session.h"
 
 namespace stele::osctl {
@@ -10,22 +11,40 @@ namespace {
 // Stopping may take a service's whole stop time-out, and starting what its readiness takes.
 constexpr absl::Duration kServiceTimeout = absl::Seconds(60);
 
+struct Options {
+  std::string name;
+  bool force = false;
+  bool yes = false;
+};
+
+// Makes the command from its method.
 template <typename Request, typename Response>
-Command Verb(const Method<Flow::kUnary, Request, Response>& method, std::string name, std::string done,
-             std::string summary) {
-  auto service = std::make_shared<std::string>();
+Command Verb(const Method<Flow::kUnary, Request, Response>& method, const char* name, const char* done,
+             const char* summary) {
+  constexpr bool kEndsIt = !std::is_same_v<Request, stele::machine::v1::StartServiceRequest>;
+  auto options = std::make_shared<Options>();
   Command command;
   command.name = name;
-  command.summary = std::move(summary);
+  command.summary = summary;
   command.arguments = {
-      {"", "SERVICE", "as in `osctl get services`", service.get(), Presence::kRequired, Completion::kService}};
-  command.run = [service, method, name, done](Session& session) {
+      {"", "SERVICE", "as in `osctl get services`", &options->name, Presence::kRequired, Completion::kService}};
+  if (kEndsIt) {
+    command.arguments.push_back({"--force", "", "kills it at once, for a service that hangs", &options->force});
+    command.arguments.push_back({"-y,--yes", "", "does not ask on a terminal", &options->yes});
+  }
+  bool asks = std::is_same_v<Request, stele::machine::v1::StopServiceRequest>;
+  command.run = [options, method, name, done, asks](Session& session) {
     session.set_default_timeout(kServiceTimeout);
-    return session.ForEachNode(absl::StrCat(name, " service ", *service), [&](Node& node) -> absl::Status {
+    std::string what = absl::StrCat(name, " service ", options->name);
+    ExitCode code = ExitCode::kOk;
+    Ask ask = (asks || options->force) && !options->yes ? Ask::kOnTerminal : Ask::kNo;
+    if (!Confirmed(session, ask, absl::StrCat(what, " of"), &code)) return code;
+    return session.ForEachNode(what, [&](Node& node) -> absl::Status {
       Request request;
-      request.set_name(*service);
+      request.set_name(options->name);
+      if constexpr (kEndsIt) request.set_force(options->force);
       RETURN_IF_ERROR(node.Call(method, request).status());
-      session.console().Err(absl::StrCat(session.Prefix(node), "service ", *service, " ", done, "\n"));
+      session.console().Err(absl::StrCat(session.Prefix(node), "service ", options->name, " ", done, "\n"));
       return absl::OkStatus();
     });
   };

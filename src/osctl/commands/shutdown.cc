@@ -36,7 +36,7 @@ Command ShutdownCommand() {
   command.arguments.push_back({"--halt", "", "stops the processor but leaves the power on", &options->halt});
   command.run = [options](Session& session) {
     ExitCode code = ExitCode::kOk;
-    if (!Confirmed(session, options->end, "shut down", &code)) return code;
+    if (!Confirmed(session, AskFor(options->end), "shut down", &code)) return code;
     return session.ForEachNode("shutdown", [&](Node& node) { return ShutdownNode(node, session, *options); });
   };
   return command;
