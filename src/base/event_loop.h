@@ -36,6 +36,7 @@ class EventLoop {
   // The two halves of RunOnce, for who has something to do in between.
   absl::Status Wait(int timeout_ms);
   void Dispatch();
+  int pending() const { return pending_ - next_; }  // events to dispatch
 
  private:
   static constexpr int kEventsPerTurn = 64;

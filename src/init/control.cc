@@ -34,6 +34,7 @@ void Control::Disconnect() {
   if (socket_.ok()) loop_.Remove(socket_.get(), this);
   socket_.reset();
   greeted_ = watches_room_ = reply_waits_ = false;
+  bad_packets_ = 0;
   list_at_ = kNotListing;
   has_log_.clear();
 }
@@ -68,7 +69,9 @@ void Control::Receive() {
 void Control::Handle(absl::Span<const uint8_t> packet) {
   absl::StatusOr<Header> header = init_protocol::DecodeHeader(packet);
   if (!header.ok()) {
-    Log(Level::kError, "machined sent no message: %s", std::string(header.status().message()).c_str());
+    if (++bad_packets_ <= kBadPacketsTold) {
+      Log(Level::kError, "machined sent no message: %s", std::string(header.status().message()).c_str());
+    }
     if (header.status().code() == absl::StatusCode::kFailedPrecondition) Disconnect();  // another version
     return;
   }

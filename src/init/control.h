@@ -43,6 +43,7 @@ class Control : private FdHandler {
  private:
   static constexpr uint32_t kNoRequest = 0;
   static constexpr size_t kNotListing = SIZE_MAX;
+  static constexpr uint32_t kBadPacketsTold = 5;  // of one connection; more would drown the log
 
   void OnReady(uint32_t events) override;
   void Receive();
@@ -66,6 +67,7 @@ class Control : private FdHandler {
   bool greeted_ = false;
   bool peer_gone_ = false;  // answers go nowhere
   bool watches_room_ = false;
+  uint32_t bad_packets_ = 0;
   bool reply_waits_ = false;
   uint32_t list_request_ = kNoRequest;
   size_t list_at_ = kNotListing;

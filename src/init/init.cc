@@ -8,6 +8,7 @@
 #include <new>
 
 #include "init/log.h"
+#include "init/memory.h"
 
 namespace stele::init {
 
@@ -62,7 +63,8 @@ void Init::OtherExited(pid_t pid, int code, int value) {
 
 int Init::WaitMilliseconds() const {
   if (more_to_reap_) return 0;
-  uint64_t next = std::min({supervisor_.next_deadline(), ending_.next_deadline(), parts_.watchdog.next_deadline()});
+  uint64_t next =
+      std::min({supervisor_.next_deadline(), ending_.next_deadline(), parts_.watchdog.next_deadline(), release_at_});
   if (next == kNever) return -1;
   uint64_t now = Now();
   if (next <= now) return 0;
@@ -72,6 +74,7 @@ int Init::WaitMilliseconds() const {
 // The dead first, then what others want, then time.
 void Init::Turn() {
   absl::Status status = parts_.loop.Wait(WaitMilliseconds());
+  if (parts_.loop.pending() > 0) release_at_ = Now() + kQuiet;
   if (!status.ok()) Log(Level::kError, "%s", std::string(status.message()).c_str());
   more_to_reap_ = supervisor_.Reap();
   parts_.loop.Dispatch();
@@ -80,6 +83,10 @@ void Init::Turn() {
   ending_.Advance(now);
   control_.Flush();
   parts_.watchdog.Feed(now);
+  if (now >= release_at_) {
+    ReleaseMemory();
+    release_at_ = kNever;
+  }
 }
 
 void Init::Run() {

@@ -46,6 +46,8 @@ class Init : private Supervisor::Observer, private Control::MachineEnder, privat
   Control control_;
   Ending ending_;
   UniqueFd signals_;
+  static constexpr uint64_t kQuiet = 2 * kSecond;  // without an event, before memory is given back
+  uint64_t release_at_ = 0;
   bool more_to_reap_ = true;
   pid_t task_ = -1;
   size_t task_phase_ = SIZE_MAX;

@@ -49,9 +49,10 @@ bool LogPipe::Check(uint64_t now, bool has_reader) {
     return false;
   }
   uint64_t head = HeadFingerprint();
-  if (has_reader && head != full_head_) {
+  if (has_reader) {
+    unmoved_ = head == full_head_ ? unmoved_ + 1 : 0;
     full_head_ = head;
-    return false;
+    if (unmoved_ < kPatience) return false;
   }
   Discard();
   full_head_ = 0;

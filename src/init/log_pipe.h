@@ -15,6 +15,7 @@ class LogPipe : public FdHandler {
  public:
   static constexpr int kCapacity = 256 * 1024;
   static constexpr uint64_t kCheckNs = 30 * kMillisecond;
+  static constexpr int kPatience = 2;  // checks for which a reader that is there may not have moved
 
   explicit LogPipe(EventLoop& loop) : loop_(loop) {}
   ~LogPipe() override;
@@ -28,7 +29,7 @@ class LogPipe : public FdHandler {
   // When Check wants to be called; kNever while nothing was written.
   uint64_t next_check() const { return next_check_; }
   // Throws away where that is due. `has_reader`: somebody is there who should be reading. Then
-  // only a pipe that was full twice without a byte moving counts as unread. True when it dropped.
+  // only a pipe that stayed full for kPatience checks without a byte moving counts as unread. True when it dropped.
   bool Check(uint64_t now, bool has_reader);
   uint64_t dropped_bytes() const { return dropped_bytes_; }
 
@@ -42,6 +43,7 @@ class LogPipe : public FdHandler {
   UniqueFd read_, write_;
   uint64_t next_check_ = kNever;
   uint64_t full_head_ = 0;  // fingerprint when it was last seen full; 0 when it was not
+  int unmoved_ = 0;         // checks since
   uint64_t dropped_bytes_ = 0;
 };
 

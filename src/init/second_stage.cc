@@ -213,19 +213,6 @@ void StartLoadingModules(Init& init, bool real_boot) {
   init.WatchTask(task, phase);
 }
 
-// Gives back what only booting needed. Code that is used again is mapped again, out of the page
-// cache; without this a megabyte of it stays counted as ours for ever.
-void ReleaseBootMemory() {
-  ::malloc_trim(0);
-  auto headers = reinterpret_cast<const ElfW(Phdr)*>(::getauxval(AT_PHDR));
-  for (unsigned long i = 0; headers != nullptr && i < ::getauxval(AT_PHNUM); ++i) {
-    if (headers[i].p_type != PT_LOAD || (headers[i].p_flags & PF_W) != 0) continue;
-    uintptr_t begin = headers[i].p_vaddr & ~uintptr_t{4095};  // static and not relocated: as linked
-    uintptr_t end = (headers[i].p_vaddr + headers[i].p_memsz) & ~uintptr_t{4095};
-    if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
-  }
-}
-
 void AdoptFirstStage(PhaseTable& phases) {
   absl::StatusOr<std::string> text = ReadFile(kFirstStagePhases);
   if (!text.ok()) return;
@@ -270,7 +257,6 @@ void RunSecondStage(const Settings* settings) {
   absl::Status status = init.StartMachined(settings != nullptr ? *settings : Settings::Shipped(real_boot));
   init.phases().End(phase, status.ok() ? kPhaseDone : kPhaseFailed, status.message());
   StartLoadingModules(init, real_boot);
-  ReleaseBootMemory();
   init.Run();
 }
 

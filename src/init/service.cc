@@ -193,7 +193,7 @@ SpawnError Service::OpenSockets() {
     absl::StatusOr<UniqueFd> socket = OpenListenSocket(spec().listen[i]);
     if (!socket.ok()) {
       Log(Level::kError, "%s: %s", state_.name.c_str(), std::string(socket.status().message()).c_str());
-      return {SpawnStep::kSocket, errno != 0 ? errno : EINVAL};
+      return {SpawnStep::kSocket, absl::IsInvalidArgument(socket.status()) || errno == 0 ? EINVAL : errno};
     }
     sockets_[i].second = *std::move(socket);
   }
