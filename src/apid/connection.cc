@@ -248,11 +248,15 @@ bool Connection::ReadAll() {
 // Both sessions in turn, until neither has anything to say: what one takes gives the other credit.
 void Connection::Flush() {
   if (!authenticated()) return;
-  for (int round = 0; round < 4; ++round) {
+  for (int round = 0;; ++round) {
     if (upstream_ != nullptr && !upstream_->Flush()) DropUpstream(upstream_.get());
     for (auto& upstream : old_upstreams_) upstream->Flush();  // a broken one is found by its reads
     if (!FlushClient()) return;
     if (upstream_ == nullptr || !upstream_->WantsFlush()) break;
+    if (round == 4) {
+      Unfinished();
+      break;
+    }
   }
   if (nghttp2_session_want_read(session_.get()) == 0 && nghttp2_session_want_write(session_.get()) == 0 &&
       tls_->pending_out() == 0) {
