@@ -158,6 +158,7 @@ void Connection::OnReady(uint32_t events) {
 // False while there is no client yet, or when it is gone.
 bool Connection::ContinueHandshake() {
   if (tls_ == nullptr) {
+    shared_.gatekeeper.AdmitHandshake(*this);
     auto made = TlsStream::Create(shared_.tls, fd_.get());
     if (!made.ok()) {
       Close(absl::string_view(made.status().message()));
@@ -178,6 +179,10 @@ bool Connection::ContinueHandshake() {
   }
   WatchOutput(sent == TlsStream::Progress::kWantRead);
   if (progress != TlsStream::Progress::kDone) return false;
+  if (!shared_.gatekeeper.AdmitClient(*this)) {
+    Close("too many clients");
+    return false;
+  }
   absl::Status started = StartHttp2();
   if (started.ok()) return true;
   Close(absl::string_view(started.message()));

@@ -28,8 +28,19 @@ namespace stele {
 
 class Connection;
 
+// Asks before a connection becomes more expensive.
+class Gatekeeper {
+ public:
+  virtual ~Gatekeeper() = default;
+  // `connection` has said its first byte. May close another one to make room.
+  virtual void AdmitHandshake(const Connection& connection) = 0;
+  // Its certificate is good. False: there are too many clients.
+  virtual bool AdmitClient(const Connection& connection) = 0;
+};
+
 // What connections share, and how they tell the server about themselves.
 struct Shared {
+  Gatekeeper& gatekeeper;
   EventLoop& loop;
   const TlsContext& tls;
   Audit& audit;

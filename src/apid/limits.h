@@ -7,12 +7,16 @@
 namespace stele {
 
 struct Limits {
-  // Connections. Their real number is smaller where RLIMIT_NOFILE is (see Server::Create): every
-  // connection may need a descriptor towards the client and one towards machined.
-  size_t connections = 256;
-  size_t connections_per_source = 64;  // an IPv4 address, or an IPv6 /64
-  size_t unauthenticated = 128;        // that have not finished their handshake; the oldest gives way
-  size_t reserved_descriptors = 24;    // epoll, listener, signals, logs, and room for accept(2)
+  // Connections; a source is an IPv4 address or an IPv6 /64. Where one more would be too many, a
+  // connection that has not finished its handshake gives way: the oldest of the source that has most
+  // of them, and rather one that has said nothing. `connections` and `clients` are smaller where
+  // RLIMIT_NOFILE is: a client needs a second descriptor, towards machined.
+  size_t connections = 1024;
+  size_t strangers_per_source = 128;  // before their handshake is finished
+  size_t handshakes = 128;            // that have begun: these cost memory and signatures
+  size_t clients = 256;               // whose certificate is good
+  size_t clients_per_source = 64;
+  size_t reserved_descriptors = 24;   // epoll, listener, signals, logs, and room for accept(2)
 
   // Time.
   int64_t handshake_ms = 5'000;  // from accept to the client's HTTP/2 SETTINGS

@@ -140,11 +140,13 @@ class TestNode {
     return sum;
   }
 
-  // A plain TCP connection.
-  UniqueFd Connect() const {
+  // A plain TCP connection from `source`.
+  UniqueFd Connect(const char* source = "127.0.0.1") const {
     UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address = {};
     address.sin_family = AF_INET;
+    ::inet_pton(AF_INET, source, &address.sin_addr);
+    if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return UniqueFd();
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons(static_cast<uint16_t>(port));
     if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) fd.reset();
@@ -252,7 +254,8 @@ using ClientMetadata = std::vector<std::pair<std::string, std::string>>;
 // Calls `path` with one empty message and returns the status it ends with.
 inline grpc::Status CallOnce(const std::shared_ptr<grpc::Channel>& channel, const std::string& path,
                              const ClientMetadata& metadata = {},
-                             std::chrono::milliseconds timeout = std::chrono::seconds(10)) {
+                             std::chrono::milliseconds timeout = std::chrono::seconds(10),
+                             bool wait_for_ready = false) {
   struct Reactor : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
     void OnDone(const grpc::Status& result) override {
       std::lock_guard<std::mutex> lock(mutex);
@@ -272,6 +275,7 @@ inline grpc::Status CallOnce(const std::shared_ptr<grpc::Channel>& channel, cons
   } reactor;
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + timeout);
+  context.set_wait_for_ready(wait_for_ready);
   for (const auto& [key, value] : metadata) context.AddMetadata(key, value);
   grpc::Slice empty("");
   reactor.request = grpc::ByteBuffer(&empty, 1);

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <map>
 
 namespace stele {
 namespace {
@@ -14,12 +15,15 @@ constexpr int kAcceptsPerTurn = 32;  // then those who are in have their turn
 constexpr int kBusyTickMs = 100;     // while a deadline of seconds runs
 constexpr int kIdleTickMs = 1'000;
 
-// How many clients fit: each may need a descriptor towards machined beside its own.
-size_t ConnectionLimit() {
+using State = Connection::State;
+
+constexpr auto kStrangers = {State::kSilent, State::kHandshake};
+constexpr auto kClients = {State::kOpen, State::kDraining};
+
+size_t UsableDescriptors() {
   rlimit limit = {};
   ::getrlimit(RLIMIT_NOFILE, &limit);
-  size_t usable = limit.rlim_cur > kLimits.reserved_descriptors ? limit.rlim_cur - kLimits.reserved_descriptors : 0;
-  return std::clamp<size_t>(usable / 2, 4, kLimits.connections);
+  return limit.rlim_cur > kLimits.reserved_descriptors ? limit.rlim_cur - kLimits.reserved_descriptors : 4;
 }
 
 UniqueFd SpareDescriptor() { return UniqueFd(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)); }
@@ -28,11 +32,12 @@ UniqueFd SpareDescriptor() { return UniqueFd(::fcntl(STDERR_FILENO, F_DUPFD_CLOE
 
 Server::Server(EventLoop& loop, const TlsContext& tls, Audit& audit, std::string machined_socket, UniqueFd listener,
                UniqueFd stop)
-    : shared_{loop, tls, audit, std::move(machined_socket), {}, false},
+    : shared_{*this, loop, tls, audit, std::move(machined_socket), {}, false},
       listener_(std::move(listener)),
       stop_(std::move(stop)),
       spare_(SpareDescriptor()),
-      connection_limit_(ConnectionLimit()) {}
+      client_limit_(std::min(kLimits.clients, UsableDescriptors() / 4)),
+      connection_limit_(std::min(kLimits.connections, UsableDescriptors() - client_limit_)) {}
 
 Server::~Server() {
   shared_.loop.Remove(listener_.get(), this);
@@ -51,6 +56,10 @@ absl::Status Server::Run() {
       next_tick_ms_ = NowMs() + kBusyTickMs;
       for (auto& connection : connections_) connection->Tick();
       shared_.audit.Flush();
+      if (trim_at_ms_ != 0 && connections_.empty() && NowMs() >= trim_at_ms_) {
+        trim_at_ms_ = 0;
+        ::malloc_trim(0);  // what a burst took goes back to the machine
+      }
     }
     if (shared_.closed_some) Sweep();
   }
@@ -60,7 +69,7 @@ absl::Status Server::Run() {
 
 int Server::TimeoutMs() const {
   if (!shared_.unfinished.empty()) return 0;
-  if (connections_.empty()) return shared_.audit.has_pending() ? kIdleTickMs : -1;
+  if (connections_.empty()) return trim_at_ms_ != 0 || shared_.audit.has_pending() ? kIdleTickMs : -1;
   bool busy = stopping_at_ms_ != 0 || std::any_of(connections_.begin(), connections_.end(), [](const auto& connection) {
                 return connection->has_short_deadline();
               });
@@ -76,7 +85,7 @@ void Server::Sweep() {
   connections_.erase(std::remove_if(connections_.begin(), connections_.end(),
                                     [&is_closed](const auto& connection) { return is_closed(connection.get()); }),
                      connections_.end());
-  if (connections_.empty()) ::malloc_trim(0);  // what a burst took goes back to the machine
+  if (connections_.empty()) trim_at_ms_ = NowMs() + kIdleTickMs;
 }
 
 void Server::StopHandler::OnReady(uint32_t) {
@@ -103,35 +112,45 @@ void Server::OnReady(uint32_t) {
 }
 
 void Server::Admit(UniqueFd fd, Peer peer) {
-  size_t open = 0, unauthenticated = 0, same_source = 0;
-  for (const auto& connection : connections_) {
-    if (connection->state() == Connection::State::kClosed) continue;
-    ++open;
-    if (!connection->authenticated()) ++unauthenticated;
-    if (connection->peer().source == peer.source) ++same_source;
+  if (Count(kStrangers, peer.source) >= kLimits.strangers_per_source) MakeRoom(kStrangers, peer.source);
+  if (Count(kStrangers) + Count(kClients) >= connection_limit_ && !MakeRoom(kStrangers)) {
+    return shared_.audit.WriteRefusal(peer.text, "too many connections", NowMs());
   }
-  absl::string_view refused;
-  if (same_source >= kLimits.connections_per_source && !MakeRoom(peer.source)) {
-    refused = "too many connections from this address";
-  } else if (open >= connection_limit_ && !MakeRoom("")) {
-    refused = "too many connections";
-  } else if (unauthenticated >= std::min(kLimits.unauthenticated, connection_limit_ / 2)) {
-    MakeRoom("");
-  }
-  if (!refused.empty()) return shared_.audit.WriteRefusal(peer.text, refused, NowMs());
   auto connection = std::make_unique<Connection>(shared_, std::move(fd), std::move(peer));
   absl::Status started = connection->Start();
   if (!started.ok()) return connection->Close(absl::string_view(started.message()));
   connections_.push_back(std::move(connection));
 }
 
-bool Server::MakeRoom(absl::string_view source) {
-  for (auto state : {Connection::State::kSilent, Connection::State::kHandshake}) {
-    for (auto& connection : connections_) {
+void Server::AdmitHandshake(const Connection&) {
+  size_t limit = std::min(kLimits.handshakes, connection_limit_ / 2);
+  if (Count({State::kHandshake}) >= limit) MakeRoom({State::kHandshake});
+}
+
+bool Server::AdmitClient(const Connection& connection) {
+  return Count(kClients) < client_limit_ && Count(kClients, connection.peer().source) < kLimits.clients_per_source;
+}
+
+size_t Server::Count(std::initializer_list<State> states, absl::string_view source) const {
+  return static_cast<size_t>(std::count_if(connections_.begin(), connections_.end(), [&](const auto& connection) {
+    return std::find(states.begin(), states.end(), connection->state()) != states.end() &&
+           (source.empty() || connection->peer().source == source);
+  }));
+}
+
+bool Server::MakeRoom(std::initializer_list<State> states, absl::string_view source) {
+  for (State state : states) {
+    std::map<absl::string_view, std::pair<size_t, Connection*>> sources;  // how many it has, and the oldest
+    std::pair<size_t, Connection*> most = {0, nullptr};
+    for (const auto& connection : connections_) {
       if (connection->state() != state || (!source.empty() && connection->peer().source != source)) continue;
-      connection->Close("made room for a newer connection");
-      return true;
+      auto& [count, oldest] = sources[connection->peer().source];
+      if (count++ == 0) oldest = connection.get();
+      if (count > most.first) most = {count, oldest};
     }
+    if (most.second == nullptr) continue;
+    most.second->Close("made room for another connection");
+    return true;
   }
   return false;
 }
@@ -139,7 +158,7 @@ bool Server::MakeRoom(absl::string_view source) {
 // The caps keep this from happening unless something else in the process took descriptors. The
 // listener would stay readable and the loop spin, so the waiting connection is taken and dropped.
 void Server::OutOfDescriptors() {
-  if (MakeRoom("")) return;
+  if (MakeRoom(kStrangers)) return;
   spare_.reset();
   UniqueFd dropped(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
   dropped.reset();

@@ -3,6 +3,7 @@
 // source and before their handshake, and lets the oldest that said nothing make room.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,7 +12,7 @@
 
 namespace stele {
 
-class Server : private FdHandler {
+class Server : private FdHandler, private Gatekeeper {
  public:
   // `listener` listens and does not block; `stop` can be read once the server should end.
   Server(EventLoop& loop, const TlsContext& tls, Audit& audit, std::string machined_socket, UniqueFd listener,
@@ -34,9 +35,15 @@ class Server : private FdHandler {
 
   void OnReady(uint32_t events) override;
   void Admit(UniqueFd fd, Peer peer);
-  // Closes the connection that has least to lose: of those without a finished handshake first one
-  // that said nothing, then the oldest. Of `source` only, unless it is empty.
-  bool MakeRoom(absl::string_view source);
+  // Gatekeeper.
+  void AdmitHandshake(const Connection& connection) override;
+  bool AdmitClient(const Connection& connection) override;
+
+  // How many connections are in one of these states, of `source` only unless it is empty.
+  size_t Count(std::initializer_list<Connection::State> states, absl::string_view source = "") const;
+  // Closes the oldest connection in the first of these states that has any: of `source`, or, if that is
+  // empty, of the source that has most of them.
+  bool MakeRoom(std::initializer_list<Connection::State> states, absl::string_view source = "");
   void OutOfDescriptors();
   void Sweep();
   int TimeoutMs() const;
@@ -47,8 +54,10 @@ class Server : private FdHandler {
   UniqueFd spare_;  // given up for a moment when there is no descriptor left
   StopHandler stop_handler_{*this};
   std::vector<std::unique_ptr<Connection>> connections_;  // in the order they came
+  size_t client_limit_;
   size_t connection_limit_;
   int64_t next_tick_ms_ = 0;
+  int64_t trim_at_ms_ = 0;  // 0: nothing to give back
   int64_t stopping_at_ms_ = 0;  // 0: not yet
 };
 
