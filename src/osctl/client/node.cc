@@ -25,6 +25,7 @@ using grpc::internal::RpcMethod;
 
 constexpr int kMaxMessage = 16 << 20;
 constexpr absl::Duration kDiagnosisTimeout = absl::Seconds(3);
+constexpr absl::Duration kReconnectWait = absl::Milliseconds(500);
 
 absl::Status FromGrpc(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
@@ -91,17 +92,18 @@ absl::Status Node::Connect() {
 }
 
 absl::Status Node::AwaitReady() {
-  auto deadline = In(timeout_);
   grpc_connectivity_state state = channel_->grpc->GetState(true);
-  bool tried = state != GRPC_CHANNEL_TRANSIENT_FAILURE;  // else an earlier stream's attempt failed, not ours
+  // After a failure the channel goes on trying by itself and says so only when it has succeeded.
+  bool failed_before = state == GRPC_CHANNEL_TRANSIENT_FAILURE;
+  auto deadline = In(failed_before ? std::min(timeout_, kReconnectWait) : timeout_);
   while (state != GRPC_CHANNEL_READY) {
-    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE && tried) return absl::UnavailableError("cannot connect");
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE && !failed_before) return absl::UnavailableError("cannot connect");
     if (state == GRPC_CHANNEL_SHUTDOWN) return absl::InternalError("the channel is shut down");
     if (!channel_->grpc->WaitForStateChange(state, deadline)) {
+      if (failed_before) return absl::UnavailableError("cannot connect");
       return absl::DeadlineExceededError(absl::StrCat("no connection within ", absl::FormatDuration(timeout_)));
     }
     state = channel_->grpc->GetState(true);
-    tried = tried || state != GRPC_CHANNEL_TRANSIENT_FAILURE;
   }
   stream_began_ = absl::Now();
   return absl::OkStatus();
