@@ -187,7 +187,7 @@ absl::Status ModuleLoader::Load(const std::string& name) {
   return absl::OkStatus();
 }
 
-size_t ModuleLoader::LoadForDevices() {
+size_t ModuleLoader::LoadForDevices(bool processor) {
   size_t before = loaded_.size();
   // A driver may bring up a bus with more devices on it: twice is enough for virtio behind PCI.
   std::set<std::string> seen;
@@ -195,6 +195,7 @@ size_t ModuleLoader::LoadForDevices() {
     size_t at_start = loaded_.size();
     for (const std::string& modalias : Modaliases()) {
       if (!seen.insert(modalias).second) continue;
+      if (!processor && modalias.compare(0, 4, "cpu:") == 0) continue;
       for (const std::string& name : modules_.Matching(modalias)) {
         absl::Status status = Load(name);
         // A driver without its hardware after all says ENODEV; that is no news.

@@ -40,8 +40,9 @@ class ModuleLoader {
   explicit ModuleLoader(Modules modules) : modules_(std::move(modules)) {}
   // Loads `name` with what it needs.
   absl::Status Load(const std::string& name);
-  // Loads what the devices that are there ask for; how many modules that were.
-  size_t LoadForDevices();
+  // Loads what the devices that are there ask for; how many modules that were. Without `processor`
+  // not what the processor's features ask for: ciphers, which nothing needs to boot.
+  size_t LoadForDevices(bool processor);
   size_t loaded() const { return loaded_.size(); }
 
  private:

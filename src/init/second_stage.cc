@@ -141,7 +141,7 @@ int LoadDeviceModules(uint64_t) {
     return 1;
   }
   ModuleLoader loader(*std::move(modules));
-  loader.LoadForDevices();
+  loader.LoadForDevices(/*processor=*/false);
   return 0;
 }
 
@@ -200,6 +200,7 @@ int LoadListedModules(uint64_t) {
       Log(Level::kWarning, "module %s: %s", name.c_str(), std::string(status.message()).c_str());
       ++failed;
     }
+    loader.LoadForDevices(/*processor=*/true);
   }
   ApplySysctls(SysctlTime::kAfterModules);
   return failed == 0 ? 0 : 1;
