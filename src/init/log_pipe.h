@@ -14,7 +14,7 @@ namespace stele::init {
 class LogPipe : public FdHandler {
  public:
   static constexpr int kCapacity = 256 * 1024;
-  static constexpr uint64_t kCheckNs = 30 * kMillisecond;
+  static constexpr uint64_t kCheckNs = 25 * kMillisecond;
   static constexpr int kPatience = 2;  // checks for which a reader that is there may not have moved
 
   explicit LogPipe(EventLoop& loop) : loop_(loop) {}
