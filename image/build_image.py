@@ -150,7 +150,7 @@ def unpacked_kernel(package_tree: pathlib.Path, package: debian.Package) -> modu
 def stripped_programs(source: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
     """Copies without symbols: those stay in build/release/bin for whoever debugs."""
     target.mkdir()
-    for name in ("init", "machined", "applets", "pause"):
+    for name in ("init", "machined", "apid", "applets", "pause"):
         if not (source / name).is_file():
             raise debian.Error(f"{source / name} is missing: run ./dev build first")
         debian.run(["strip", "--strip-all", "-o", target / name, source / name])
