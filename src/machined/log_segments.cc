@@ -245,7 +245,7 @@ absl::StatusOr<LogChunk> SegmentReader::Next() {
   return chunk;
 }
 
-// Reads at `place_`; true when the segment is final and read to its end.
+// Reads at `place_`. True with a chunk, or without one where the segment is final and at its end.
 absl::StatusOr<bool> SegmentReader::ReadInto(LogChunk& chunk) {
   uint64_t size = SizeOf(segment_.get());
   if (place_ > start_ + size) return absl::OutOfRangeError("the cursor is behind the log's end");
@@ -259,14 +259,38 @@ absl::StatusOr<bool> SegmentReader::ReadInto(LogChunk& chunk) {
   if (got < 0) return ErrnoStatus("read ", SegmentPath(directory_, start_));
   const void* newline = ::memrchr(buffer.data(), '\n', got);
   size_t whole = newline != nullptr ? static_cast<const char*>(newline) - buffer.data() + 1 : 0;
-  // The rest of a line: more will come, unless the segment has ended or the line is a chunk long.
-  if (whole == 0 && !final && static_cast<size_t>(got) < kLogChunk) return false;
-  if (whole == 0 || (final && offset + got == size)) whole = got;
-  buffer.set_size(whole);
-  AddMarks(place_, place_ + whole, chunk);
-  place_ += whole;
-  chunk.data = std::move(buffer);
+  // The rest of a line: it goes on in the next segment, or more will come.
+  if (whole == 0 && final) return ReadAcross(size, chunk);
+  if (whole == 0 && static_cast<size_t>(got) < kLogChunk) return false;
+  Give(std::move(buffer), whole == 0 ? got : whole, chunk);
   return true;
+}
+
+// The one line that begins in this segment, which is final, and ends in the next.
+absl::StatusOr<bool> SegmentReader::ReadAcross(uint64_t size, LogChunk& chunk) {
+  size_t here = size - (place_ - start_);
+  std::string path = SegmentPath(directory_, start_ + size);
+  UniqueFd next(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!next.ok()) return ErrnoStatus("open ", path);
+  LogBuffer buffer(here + kLogChunk);
+  if (::pread(segment_.get(), buffer.data(), here, place_ - start_) != static_cast<ssize_t>(here)) {
+    return ErrnoStatus("read ", SegmentPath(directory_, start_));
+  }
+  ssize_t there = ::pread(next.get(), buffer.data() + here, kLogChunk, 0);
+  if (there < 0) return ErrnoStatus("read ", path);
+  const void* newline = ::memchr(buffer.data() + here, '\n', there);
+  if (newline == nullptr && static_cast<size_t>(there) < kLogChunk) return false;
+  size_t end = newline == nullptr ? here + there : static_cast<const char*>(newline) - buffer.data() + 1;
+  Give(std::move(buffer), end, chunk);
+  segment_.reset();  // the place is in the next one
+  return true;
+}
+
+void SegmentReader::Give(LogBuffer buffer, size_t size, LogChunk& chunk) {
+  buffer.set_size(size);
+  AddMarks(place_, place_ + size, chunk);
+  place_ += size;
+  chunk.data = std::move(buffer);
 }
 
 void SegmentReader::AddMarks(uint64_t begin, uint64_t end, LogChunk& chunk) {

@@ -77,6 +77,8 @@ class SegmentReader : public LogSource {
   // Opens the segment that holds `place_`; moves `place_` on where that is gone.
   absl::Status OpenAtPlace(uint64_t& lost);
   absl::StatusOr<bool> ReadInto(LogChunk& chunk);
+  absl::StatusOr<bool> ReadAcross(uint64_t size, LogChunk& chunk);
+  void Give(LogBuffer buffer, size_t size, LogChunk& chunk);
   void AddMarks(uint64_t begin, uint64_t end, LogChunk& chunk);
 
   std::string directory_;

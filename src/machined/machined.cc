@@ -16,6 +16,7 @@
 #include "machined/api.h"
 #include "machined/api_server.h"
 #include "machined/event_log.h"
+#include "machined/idle_memory.h"
 #include "machined/init_client.h"
 #include "machined/log.h"
 #include "machined/log_store.h"
@@ -179,6 +180,7 @@ absl::Status Run() {
   runtime.StartControllers(std::move(controllers));
   RETURN_IF_ERROR(init.Start());
   facts.Start([&services] { services.Wake(); });
+  ReleaseIdleMemory(*loop);
   loop->Run();
   if (news.failed()) return absl::UnavailableError("the connection to init ended");
   // Nothing to tidy up: all that lasts is init's or on disk, and threads of gRPC may be anywhere.

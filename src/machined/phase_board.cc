@@ -62,6 +62,7 @@ bool PhaseBoard::IsThrough(const char* name) { return IsOver(Find(name).state); 
 
 absl::Status PhaseBoard::Reconcile() {
   if (!listed_) return absl::OkStatus();
+  for (const PhaseStep& step : steps_) Find(step.name);  // all are there before anybody points at one
   for (const PhaseStep& step : steps_) Advance(step);
   bool running = std::any_of(phases_.begin(), phases_.end(), [](const Phase& phase) {
     return phase.by_machined && phase.state == resource::v1::PHASE_STATE_RUNNING;
@@ -124,11 +125,20 @@ void PhaseBoard::Report(const Phase& phase) {
 absl::Status PhaseBoard::Publish() {
   std::map<std::string, resource::v1::Phase> shown;
   int position = 0;
-  // By start, pending ones last: the order in which the boot went.
+  // init's of the boot, then ours as the table has them, then init's of the end: so an id stays with
+  // its phase, whatever starts first.
+  uint64_t ours_begin = UINT64_MAX;
+  for (const PhaseStep& step : steps_) {
+    if (uint64_t start = Find(step.name).start_ns; start != 0) ours_begin = std::min(ours_begin, start);
+  }
   std::vector<const Phase*> ordered;
-  for (const Phase& phase : phases_) ordered.push_back(&phase);
-  auto start = [](const Phase* phase) { return phase->start_ns == 0 ? UINT64_MAX : phase->start_ns; };
-  std::stable_sort(ordered.begin(), ordered.end(), [&](const Phase* a, const Phase* b) { return start(a) < start(b); });
+  for (const Phase& phase : phases_) {
+    if (!phase.by_machined && phase.start_ns < ours_begin) ordered.push_back(&phase);
+  }
+  for (const PhaseStep& step : steps_) ordered.push_back(&Find(step.name));
+  for (const Phase& phase : phases_) {
+    if (!phase.by_machined && phase.start_ns >= ours_begin) ordered.push_back(&phase);
+  }
   for (const Phase* phase : ordered) {
     resource::v1::Phase& out = shown[absl::StrFormat("%02d-%s", ++position, phase->name)];
     out.set_owner(phase->by_machined ? "machined" : "init");

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
@@ -35,6 +36,17 @@ std::string CommandLine(std::string raw, absl::string_view name) {
   return raw;
 }
 
+// "Pss:   1234 kB"; 0 for a kernel thread, which has no memory of its own.
+uint64_t ProportionalBytes(const std::string& directory) {
+  for (absl::string_view line : absl::StrSplit(ReadFile(directory + "/smaps_rollup").value_or(""), '\n')) {
+    if (!absl::ConsumePrefix(&line, "Pss:")) continue;
+    line = absl::StripAsciiWhitespace(line);
+    uint64_t kilobytes = 0;
+    return absl::SimpleAtoi(line.substr(0, line.find(' ')), &kilobytes) ? kilobytes * 1024 : 0;
+  }
+  return 0;
+}
+
 // Null when it ended meanwhile.
 std::unique_ptr<resource::v1::Process> ReadProcess(const std::string& directory) {
   absl::StatusOr<std::string> stat = ReadFile(directory + "/stat");
@@ -54,6 +66,7 @@ std::unique_ptr<resource::v1::Process> ReadProcess(const std::string& directory)
   process->set_state(fields[kState]);
   process->set_threads(number(kThreads));
   process->set_resident_bytes(number(kResidentPages) * ::sysconf(_SC_PAGESIZE));
+  process->set_proportional_bytes(ProportionalBytes(directory));
   int64_t ticks = number(kUserTicks) + number(kSystemTicks);
   int64_t ticks_per_second = ::sysconf(_SC_CLK_TCK);
   process->mutable_cpu()->set_seconds(ticks / ticks_per_second);

@@ -1,6 +1,7 @@
 #include "machined/service_manager.h"
 
 #include <algorithm>
+#include <csignal>
 #include <ctime>
 
 #include "absl/strings/str_join.h"
@@ -41,6 +42,10 @@ absl::Time FromBootTime(uint64_t boottime_ns) {
   ::clock_gettime(CLOCK_BOOTTIME, &now);
   int64_t now_ns = now.tv_sec * 1'000'000'000LL + now.tv_nsec;
   return absl::Now() - absl::Nanoseconds(now_ns - static_cast<int64_t>(boottime_ns));
+}
+
+std::string CgroupOf(const std::string& name, const ServiceSpec& spec) {
+  return spec.cgroup.empty() ? absl::StrCat("system/", name) : spec.cgroup;
 }
 
 absl::Status NoSuchService(absl::string_view service) {
@@ -327,7 +332,7 @@ void ServiceManager::PublishOne(const std::string& name, Service& service) {
   shown.set_message(MessageOf(name, service));
   for (const std::string& dependency : service.spec.after) shown.add_after(dependency);
   for (const std::string& argument : service.spec.argv) shown.add_argv(argument);
-  shown.set_cgroup(service.spec.cgroup.empty() ? absl::StrCat("system/", name) : service.spec.cgroup);
+  shown.set_cgroup(CgroupOf(name, service.spec));
   ServiceState before = std::exchange(service.state, state);
   if (absl::Status status = node_->store().Put(this->name(), name, shown); !status.ok()) Log(status.message());
   if (before == state) return;
@@ -371,14 +376,31 @@ void ServiceManager::StartService(absl::string_view service, absl::Duration time
   Wait(name, timeout, [](const Service& it) { return IsReady(it.state); }, std::move(done));
 }
 
-void ServiceManager::StopService(absl::string_view service, absl::Duration timeout, Done done) {
+void ServiceManager::AskInit(void (InitClient::*request)(absl::string_view, InitClient::Done), const std::string& name,
+                             Service& service, How how) {
+  service.asked = true;
+  pid_t pid = service.init.pid;
+  std::string kill_file = absl::StrCat("/sys/fs/cgroup/", CgroupOf(name, service.spec), "/cgroup.kill");
+  (init_.*request)(name, [asked = Asked(name, "stop"), how, pid, kill_file](const absl::Status& status) {
+    // Only now, when init knows that the end is wanted and waits for it, and counts no crash.
+    if (status.ok() && how == How::kForced && pid > 0) {
+      if (!WriteControlFile(kill_file, "1").ok()) ::kill(pid, SIGKILL);
+    }
+    asked(status);
+  });
+}
+
+void ServiceManager::StopService(absl::string_view service, How how, absl::Duration timeout, Done done) {
   std::string name(service);
-  if (services_.count(name) == 0) return done(NoSuchService(service));
+  auto found = services_.find(name);
+  if (found == services_.end()) return done(NoSuchService(service));
   if (CarriesTheApi(service)) {
     return done(absl::FailedPreconditionError(
         absl::StrCat("stop ", service, ": the node cannot be managed without it; restart it instead")));
   }
   if (absl::Status status = SetStopped(name, true); !status.ok()) return done(status);
+  // Forced also while an orderly stop is under way.
+  if (how == How::kForced && found->second.known) AskInit(&InitClient::StopService, name, found->second, how);
   Wake();
   Wait(name, timeout,
        [](const Service& it) {
@@ -387,7 +409,7 @@ void ServiceManager::StopService(absl::string_view service, absl::Duration timeo
        std::move(done));
 }
 
-void ServiceManager::RestartService(absl::string_view service, absl::Duration timeout, Done done) {
+void ServiceManager::RestartService(absl::string_view service, How how, absl::Duration timeout, Done done) {
   std::string name(service);
   auto found = services_.find(name);
   if (found == services_.end()) return done(NoSuchService(service));
@@ -398,10 +420,7 @@ void ServiceManager::RestartService(absl::string_view service, absl::Duration ti
   }
   if (absl::Status status = SetStopped(name, false); !status.ok()) return done(status);
   uint32_t starts = found->second.init.starts;
-  if (found->second.known && found->second.init.desired_up) {
-    found->second.asked = true;
-    init_.RestartService(name, Asked(name, "restart"));
-  }
+  if (found->second.known && found->second.init.desired_up) AskInit(&InitClient::RestartService, name, found->second, how);
   Wake();
   Wait(name, timeout, [starts](const Service& it) { return it.init.starts > starts && IsReady(it.state); }, std::move(done));
 }

@@ -48,8 +48,10 @@ class ServiceManager : public Controller {
   // `timeout`, NOT_FOUND, FAILED_PRECONDITION for what a node cannot be managed without.
   using Done = std::function<void(const absl::Status&)>;
   void StartService(absl::string_view service, absl::Duration timeout, Done done);
-  void StopService(absl::string_view service, absl::Duration timeout, Done done);
-  void RestartService(absl::string_view service, absl::Duration timeout, Done done);
+  // What hangs is stopped by a kill: it is sent right behind the orderly request.
+  enum class How { kOrderly, kForced };
+  void StopService(absl::string_view service, How how, absl::Duration timeout, Done done);
+  void RestartService(absl::string_view service, How how, absl::Duration timeout, Done done);
 
  private:
   struct Service {
@@ -84,6 +86,9 @@ class ServiceManager : public Controller {
   absl::Status UpdateWanted();
   void Define(Service& service, uint64_t hash);
   void Act(Service& service);
+  // Stops or restarts, and kills what ran then.
+  void AskInit(void (InitClient::*request)(absl::string_view, InitClient::Done), const std::string& name, Service& service,
+               How how);
   void RemoveUnwanted(const std::string& name, Service& service);
   // A request to init about a service; another turn follows its answer.
   InitClient::Done Asked(const std::string& name, absl::string_view doing);

@@ -17,26 +17,42 @@ class ServiceService final : public machine::v1::ServiceService::CallbackService
 
   grpc::ServerUnaryReactor* StartService(grpc::CallbackServerContext* context, const machine::v1::StartServiceRequest* request,
                                          machine::v1::StartServiceResponse*) override {
-    return Do(context, request->name(), "start", &ServiceManager::StartService);
+    return Do(context, request->name(), "start", [this](const std::string& service, absl::Duration timeout, Done done) {
+      api_.services.StartService(service, timeout, std::move(done));
+    });
   }
+
   grpc::ServerUnaryReactor* StopService(grpc::CallbackServerContext* context, const machine::v1::StopServiceRequest* request,
                                         machine::v1::StopServiceResponse*) override {
-    return Do(context, request->name(), "stop", &ServiceManager::StopService);
+    return Do(context, request->name(), "stop",
+              [this, how = HowOf(request->force())](const std::string& service, absl::Duration timeout, Done done) {
+                api_.services.StopService(service, how, timeout, std::move(done));
+              });
   }
+
   grpc::ServerUnaryReactor* RestartService(grpc::CallbackServerContext* context,
                                            const machine::v1::RestartServiceRequest* request,
                                            machine::v1::RestartServiceResponse*) override {
-    return Do(context, request->name(), "restart", &ServiceManager::RestartService);
+    return Do(context, request->name(), "restart",
+              [this, how = HowOf(request->force())](const std::string& service, absl::Duration timeout, Done done) {
+                api_.services.RestartService(service, how, timeout, std::move(done));
+              });
   }
 
  private:
-  using Verb = void (ServiceManager::*)(absl::string_view, absl::Duration, ServiceManager::Done);
+  using Done = ServiceManager::Done;
+  using Verb = std::function<void(const std::string& service, absl::Duration timeout, Done done)>;
 
-  grpc::ServerUnaryReactor* Do(grpc::CallbackServerContext* context, const std::string& service, const char* verb, Verb run) {
+  static ServiceManager::How HowOf(bool force) {
+    return force ? ServiceManager::How::kForced : ServiceManager::How::kOrderly;
+  }
+
+  grpc::ServerUnaryReactor* Do(grpc::CallbackServerContext* context, const std::string& service, const char* what, Verb verb) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    api_.node.loop().Post([this, reactor, service, verb, run, caller = CallerOf(*context), timeout = TimeLeft(*context, kLongest)] {
-      (api_.services.*run)(service, timeout, [this, reactor, service, verb, caller](const absl::Status& status) {
-        if (status.ok()) api_.node.Emit("service", service, absl::StrCat(verb, " asked by ", caller, ": done"));
+    absl::Duration timeout = TimeLeft(*context, kLongest);
+    api_.node.loop().Post([this, reactor, service, what, verb, timeout, caller = CallerOf(*context)] {
+      verb(service, timeout, [this, reactor, service, what, caller](const absl::Status& status) {
+        if (status.ok()) api_.node.Emit("service", service, absl::StrCat(what, " asked by ", caller, ": done"));
         reactor->Finish(ToGrpc(status));
       });
     });
