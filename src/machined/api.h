@@ -16,6 +16,7 @@ class Service;
 namespace stele::machined {
 
 class ComponentVersions;
+class ConfigController;
 class EventLog;
 class InitClient;
 class LogStore;
@@ -27,6 +28,7 @@ struct NodeApi {
   EventLog& events;
   InitClient& init;
   ServiceManager& services;
+  ConfigController& config;
   LogStore& logs;
   ComponentVersions& versions;  // any thread
   std::string boot_id;          // any thread
@@ -37,5 +39,6 @@ std::unique_ptr<grpc::Service> MakeSystemService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeServiceService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeEventService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeLogService(NodeApi& api);
+std::unique_ptr<grpc::Service> MakeConfigService(NodeApi& api);
 
 }  // namespace stele::machined

@@ -15,6 +15,7 @@
 #include "grpcpp/impl/service_type.h"
 #include "machined/api.h"
 #include "machined/api_server.h"
+#include "machined/config_controller.h"
 #include "machined/event_log.h"
 #include "machined/idle_memory.h"
 #include "machined/init_client.h"
@@ -164,15 +165,19 @@ absl::Status Run() {
   auto phases_owned = std::make_unique<PhaseBoard>(init, PhaseSteps());
   ServiceManager& services = *services_owned;
   news.Connect(services, *phases_owned);
+  auto config_owned = std::make_unique<ConfigController>(
+      *loop, [&facts](Node& node) { return facts.Gather(node); }, ConfigController::Options{.boot_id = boot_id});
+  ConfigController& config = *config_owned;
   std::vector<std::unique_ptr<Controller>> controllers;
   controllers.push_back(std::move(services_owned));
   controllers.push_back(std::move(phases_owned));
+  controllers.push_back(std::move(config_owned));
   for (std::unique_ptr<Controller>& controller : AllControllers()) controllers.push_back(std::move(controller));
 
   // The API before the controllers: a node without network, disk or configuration answers.
-  NodeApi api = {runtime, events, init, services, logs, versions, boot_id};
+  NodeApi api = {runtime, events, init, services, config, logs, versions, boot_id};
   std::vector<std::unique_ptr<grpc::Service>> handlers;
-  for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeLogService}) {
+  for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeLogService, MakeConfigService}) {
     handlers.push_back(make(api));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ApiServer> server,

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "machined/storage_mount.h"
@@ -24,9 +25,18 @@ absl::StatusOr<std::string> WaitForDisk(const std::string& path, absl::Duration 
   while (true) {
     std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), ::free);
     if (real != nullptr) return std::string(real.get());
-    if (absl::Now() >= deadline) return absl::NotFoundError(absl::StrCat("storage.disk ", path, " is not there"));
+    if (absl::Now() >= deadline) return absl::UnavailableError(absl::StrCat("storage.disk ", path, " is not there"));
     absl::SleepFor(absl::Milliseconds(50));
   }
+}
+
+// Firmware variables, for reading. On a machine without EFI the folder is not there.
+void MountFirmwareVariables(const std::string& variable) {
+  std::string folder = variable.substr(0, variable.rfind('/'));
+  absl::StatusOr<bool> mounted = IsMounted(folder);
+  if (!absl::StartsWith(folder, "/sys/") || ::access(folder.c_str(), F_OK) != 0 || !mounted.ok() || *mounted) return;
+  // Not being able to is told by the read that follows.
+  MountFilesystem("efivarfs", folder, "efivarfs", "ro,nosuid,nodev,noexec").IgnoreError();
 }
 
 // A boot loader's variable: four bytes of attributes, then UTF-16 text, which here is ASCII.
@@ -38,7 +48,7 @@ absl::StatusOr<std::string> ReadLoaderUuid(const std::string& path) {
   return uuid;
 }
 
-absl::StatusOr<std::string> FindDiskOfPartition(const std::string& uuid, const StorageOptions& options) {
+std::string DiskOfPartition(const std::string& uuid, const StorageOptions& options) {
   for (const std::string& disk : WholeDisks(options.sys_block)) {
     absl::StatusOr<DiskContents> contents = ProbeDisk(disk);
     if (!contents.ok()) continue;  // an empty card reader, a disk that fails: not ours
@@ -46,7 +56,19 @@ absl::StatusOr<std::string> FindDiskOfPartition(const std::string& uuid, const S
       if (partition.uuid == uuid) return disk;
     }
   }
-  return absl::NotFoundError(absl::StrCat("no disk has the partition ", uuid, " that the boot loader came from"));
+  return "";
+}
+
+absl::StatusOr<std::string> WaitForPartition(const std::string& uuid, const StorageOptions& options) {
+  absl::Time deadline = absl::Now() + options.disk_wait;
+  while (true) {
+    if (std::string disk = DiskOfPartition(uuid, options); !disk.empty()) return disk;
+    if (absl::Now() >= deadline) {
+      return absl::UnavailableError(
+          absl::StrCat("no disk has the partition ", uuid, " that the boot loader came from"));
+    }
+    absl::SleepFor(absl::Milliseconds(100));
+  }
 }
 
 VolumeStatus Ready(const std::string& device, const std::string& target, uint64_t size) {
@@ -82,10 +104,11 @@ absl::StatusOr<VolumeStatus> CheckAndMount(const std::string& disk, const std::s
 
 absl::StatusOr<std::string> FindOwnDisk(const std::string& configured, const StorageOptions& options) {
   if (!configured.empty()) return WaitForDisk(configured, options.disk_wait);
+  MountFirmwareVariables(options.loader_partition);
   absl::StatusOr<std::string> uuid = ReadLoaderUuid(options.loader_partition);
   if (!uuid.ok())
     return absl::NotFoundError("the config names no disk, and the boot loader does not say which it came from");
-  return FindDiskOfPartition(*uuid, options);
+  return WaitForPartition(*uuid, options);
 }
 
 absl::StatusOr<UniqueFd> LockDisk(const std::string& disk, absl::Duration wait) {

@@ -23,11 +23,11 @@ struct StorageOptions {
   std::string data_target = "/var";
   std::string loader_partition = "/sys/firmware/efi/efivars/LoaderDevicePartUUID-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
   std::string sys_block = "/sys/block";
-  absl::Duration disk_wait = absl::Seconds(20);  // for a disk that the config names and that is not there yet
+  absl::Duration disk_wait = absl::Seconds(20);  // for a disk that is not there yet
   StorageTools tools;
 };
 
-// The device of the node's own disk. NOT_FOUND: it has none.
+// The device of the node's own disk. NOT_FOUND: it has none; UNAVAILABLE: it has one, which is not there.
 absl::StatusOr<std::string> FindOwnDisk(const std::string& configured, const StorageOptions& options);
 
 // Takes the disk's lock, which the device manager respects: while it is held udev does not read the

@@ -1,0 +1,223 @@
+#include "machined/config_controller.h"
+
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "machined/config_plan.h"
+#include "machined/log.h"
+
+namespace stele::machined {
+namespace {
+
+constexpr absl::Duration kRetry = absl::Seconds(15);
+// The config waits for the disk that may hold its newest generation, but not for long.
+constexpr absl::Duration kFirstDiskWait = absl::Seconds(3);
+constexpr char kMaintenance[] =
+    "no configuration: give one by fw_cfg (opt/stele/config) or in the image; the API needs its keys";
+
+VolumeStatus NotReady(const absl::Status& why, const std::string& target) {
+  VolumeStatus volume;
+  volume.set_target(target);
+  volume.set_message(std::string(why.message()));
+  return volume;
+}
+
+}  // namespace
+
+struct ConfigController::Search {
+  LoadedConfig loaded;
+  absl::StatusOr<VolumeStatus> state = absl::NotFoundError("");
+};
+
+struct ConfigController::Mounted {
+  std::string disk;
+  absl::StatusOr<VolumeStatus> state = absl::NotFoundError("");
+  absl::StatusOr<VolumeStatus> data = absl::NotFoundError("");
+  LoadedConfig loaded;  // again, with the state partition of a disk that came late
+};
+
+namespace {
+
+// The disk that the running config names; without one the disk we came from.
+absl::StatusOr<std::string> OwnDisk(const LoadedConfig& loaded, const StorageOptions& options) {
+  return FindOwnDisk(loaded.config == nullptr ? "" : loaded.config->storage().disk(), options);
+}
+
+}  // namespace
+
+ConfigController::ConfigController(OwnerLoop& loop, std::function<services::Facts(Node&)> facts, Options options)
+    : loop_(loop), facts_(std::move(facts)), options_(std::move(options)) {}
+
+absl::Status ConfigController::Reconcile() {
+  if (step_ != Step::kIdle) return absl::OkStatus();
+  step_ = Step::kAtWork;
+  auto search = std::make_shared<Search>();
+  loop_.RunBlocking(
+      [search, options = options_] {
+        StorageOptions storage = options.storage;
+        storage.disk_wait = std::min(storage.disk_wait, kFirstDiskWait);
+        absl::StatusOr<std::string> disk = OwnDisk(LoadSeed(options.sources), storage);
+        if (disk.ok()) {
+          absl::StatusOr<UniqueFd> lock = LockDisk(*disk);
+          search->state = lock.ok() ? MountState(*disk, storage) : lock.status();
+        }
+        search->loaded = LoadConfig(options.sources, search->state.ok(), options.boot_id);
+      },
+      [this, search, alive = alive_] {
+        if (*alive) OnFound(*search);
+      });
+  return absl::OkStatus();
+}
+
+void ConfigController::OnFound(const Search& search) {
+  loaded_ = true;
+  state_mounted_ = search.state.ok();
+  if (search.state.ok()) PutVolume(kStateLabel, *search.state);
+  Adopt(search.loaded);
+  auto mounted = std::make_shared<Mounted>();
+  auto progress = [this, alive = alive_](const std::string& line) {
+    loop_.Post([this, alive, line] {
+      if (!*alive) return;
+      node_->Emit("storage", kDataLabel, line);
+      PutVolume(kDataLabel, NotReady(absl::UnavailableError(line), options_.storage.data_target));
+    });
+  };
+  std::string disk_named = node_->config() == nullptr ? "" : node_->config()->storage().disk();
+  loop_.RunBlocking(
+      [mounted, progress, disk_named, options = options_] {
+        absl::StatusOr<std::string> disk = FindOwnDisk(disk_named, options.storage);
+        if (disk.status().code() == absl::StatusCode::kNotFound) {  // nobody said that there is one
+          mounted->data = MountDataInMemory(options.storage);
+          return;
+        }
+        absl::StatusOr<UniqueFd> lock = disk.ok() ? LockDisk(*disk) : absl::StatusOr<UniqueFd>(disk.status());
+        if (!lock.ok()) {
+          mounted->data = lock.status();
+          return;
+        }
+        mounted->disk = *disk;
+        absl::Status prepared = PrepareDisk(*disk, options.storage, progress);
+        mounted->state = MountState(*disk, options.storage);
+        mounted->data = prepared.ok() ? MountData(*disk, options.storage) : prepared;
+        if (mounted->state.ok()) mounted->loaded = LoadConfig(options.sources, true, options.boot_id);
+      },
+      [this, mounted, alive = alive_] {
+        if (*alive) OnMounted(*mounted);
+      });
+}
+
+void ConfigController::OnMounted(const Mounted& mounted) {
+  if (mounted.state.ok()) {
+    PutVolume(kStateLabel, *mounted.state);
+    state_mounted_ = true;
+    // The disk came late, and knows better than the seed.
+    if (mounted.loaded.generation.source == "state" && running_.source != "state" && running_.source != "api")
+      Adopt(mounted.loaded);
+  } else if (!mounted.disk.empty()) {
+    PutVolume(kStateLabel, NotReady(mounted.state.status(), options_.storage.state_target));
+    node_->Emit("storage", kStateLabel, mounted.state.status().message(), machine::v1::SEVERITY_ERROR);
+  }
+  if (!mounted.data.ok()) {
+    PutVolume(kDataLabel, NotReady(mounted.data.status(), options_.storage.data_target));
+    node_->Emit("storage", kDataLabel, mounted.data.status().message(), machine::v1::SEVERITY_ERROR);
+    Log("error: storage: ", mounted.data.status().message());
+    return Retry();
+  }
+  step_ = Step::kDone;
+  if (mounted.data->fstype() == "tmpfs") {
+    node_->Emit("storage", kDataLabel, "/var is in memory and lost at reboot: the node has no disk of its own",
+                machine::v1::SEVERITY_WARNING);
+  }
+  PutVolume(kDataLabel, *mounted.data);
+  node_->SetDataReady(true);
+}
+
+void ConfigController::Retry() {
+  loop_.After(kRetry, [this, alive = alive_] {
+    if (!*alive) return;
+    step_ = Step::kIdle;
+    Wake();
+  });
+}
+
+void ConfigController::Adopt(LoadedConfig loaded) {
+  for (const std::string& warning : loaded.warnings) {
+    node_->Emit("config", "running", warning, machine::v1::SEVERITY_WARNING);
+    Log("warning: config: ", warning);
+  }
+  message_ = loaded.warnings.empty() ? "" : loaded.warnings.front();
+  if (loaded.config == nullptr) {
+    if (node_->config() == nullptr) {
+      message_ = loaded.warnings.empty() ? kMaintenance : absl::StrCat("no configuration that can be used: ", message_);
+      Log("warning: ", message_);
+      PutConfigStatus();
+    }
+    return;
+  }
+  bool same = running_.number == loaded.generation.number && running_.yaml == loaded.generation.yaml;
+  running_ = std::move(loaded.generation);
+  PutConfigStatus();
+  if (same) return;
+  node_->Emit("config", "running",
+              absl::StrCat("configuration from ", running_.source, ", generation ", running_.number));
+  node_->SetConfig(loaded.config);
+}
+
+std::vector<std::string> ConfigController::Plan(const config::v1::MachineConfig& config) {
+  return PlanChange(node_->config(), config, facts_(*node_));
+}
+
+void ConfigController::Apply(std::string yaml, std::shared_ptr<const config::v1::MachineConfig> config, Mode mode,
+                             const std::string& caller, Done done) {
+  if (!loaded_) return done(absl::UnavailableError("the node is still looking for its configuration; try again"));
+  if (storing_) return done(absl::AbortedError("another configuration is being applied; try again"));
+  if (mode == Mode::kNextBoot && !state_mounted_) {
+    return done(absl::FailedPreconditionError("the node has no state partition to stage a configuration on"));
+  }
+  storing_ = true;
+  Applied applied = {.plan = Plan(*config)};
+  auto saved = std::make_shared<absl::StatusOr<Generation>>(Generation{});
+  std::string folder = state_mounted_ ? options_.sources.state : options_.sources.memory;
+  loop_.RunBlocking(
+      [saved, folder, yaml, mode, boot_id = options_.boot_id] {
+        ConfigStore store(folder);
+        if (mode == Mode::kNow) {
+          *saved = store.Save(yaml, "api", absl::Now());
+        } else if (absl::Status status = store.Stage(yaml, boot_id, absl::Now()); !status.ok()) {
+          *saved = status;
+        }
+      },
+      [this, saved, mode, config, caller, applied, done, alive = alive_]() mutable {
+        if (!*alive) return;
+        storing_ = false;
+        if (!saved->ok()) return done(saved->status());
+        if (mode == Mode::kNextBoot) {
+          node_->Emit("config", "staged", absl::StrCat("configuration staged by ", caller));
+          return done(std::move(applied));
+        }
+        running_ = **saved;
+        message_.clear();
+        applied.generation = running_.number;
+        PutConfigStatus();
+        node_->Emit("config", "running", absl::StrCat("generation ", running_.number, " applied by ", caller));
+        // The answer first: what follows may take the network, or apid, away.
+        done(std::move(applied));
+        loop_.After(absl::Milliseconds(200), [this, alive, config, number = running_.number] {
+          if (*alive && running_.number == number) node_->SetConfig(config);
+        });
+      });
+}
+
+void ConfigController::PutVolume(const std::string& label, const VolumeStatus& volume) {
+  if (absl::Status status = node_->store().Put(name(), label, volume); !status.ok()) Log("error: ", status.message());
+}
+
+void ConfigController::PutConfigStatus() {
+  resource::v1::ConfigStatus body;
+  body.set_generation(running_.number);
+  body.set_source(running_.source);
+  if (!running_.yaml.empty()) body.set_sha256(Sha256Hex(running_.yaml));
+  body.set_message(message_);
+  if (absl::Status status = node_->store().Put(name(), "running", body); !status.ok()) Log("error: ", status.message());
+}
+
+}  // namespace stele::machined
