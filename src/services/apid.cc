@@ -15,6 +15,8 @@ ServiceSpec Apid(const config::v1::MachineConfig& config) {
       .oom_score_adj = 500,
       .cgroup_settings = {{"memory.max", "128M"}, {"memory.swap.max", "0"}, {"pids.max", "64"}},
       .listen = {{.address = "tcp:[::]:50000", .backlog = 512}},
+      // Back within two seconds however often it is killed.
+      .longest_backoff_ms = 500,
       .stop_timeout_ms = 5'000,
       .readiness = {.kind = ServiceSpec::Readiness::Kind::kTls, .target = "127.0.0.1:50000", .timeout_ms = 10'000},
   };

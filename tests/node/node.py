@@ -88,6 +88,7 @@ class Node:
         for name in ("init", "machined", "apid", "applets"):
             if (BIN / name).exists():
                 self.install(BIN / name, f"/usr/lib/stele/{name}")
+        (self.root / "usr/lib/stele/reaper").symlink_to("applets")
         for path, program in self.programs.items():
             self.install(program, path)
         self._make_keys()
