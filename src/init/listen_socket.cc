@@ -68,7 +68,8 @@ absl::StatusOr<UniqueFd> ListenUnix(const ListenSocket& spec, absl::string_view 
   int error = errno;
   ::umask(mask);
   if (bound != 0) return StatusFromErrno(error, absl::StrCat("bind to ", path));
-  if (spec.uid != 0 && ::chown(address.sun_path, spec.uid, static_cast<gid_t>(-1)) != 0) {
+  // EINVAL: a user namespace without that user, where the socket stays root's.
+  if (spec.uid != 0 && ::chown(address.sun_path, spec.uid, static_cast<gid_t>(-1)) != 0 && errno != EINVAL) {
     return ErrnoStatus("give ", path, " to user ", spec.uid);
   }
   if (::chmod(address.sun_path, spec.mode) != 0) return ErrnoStatus("change mode of ", path);

@@ -112,7 +112,9 @@ int Supervisor::ControlDescriptor(Service& service) {
 
 int Supervisor::FindProcess(const std::string& name) {
   Service* service = Find(name);
-  return service != nullptr && service->executed() ? service->pidfd() : -1;
+  // Not while it is being stopped: who joined then would keep it from ending.
+  bool there = service != nullptr && service->executed() && service->state().state == RunState::kRunning;
+  return there ? service->pidfd() : -1;
 }
 
 // Who waits in back-off for this one's namespaces need not wait any longer.

@@ -163,6 +163,9 @@ class Node {
       ::close(::open(target.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
       check(::mount(device, target.c_str(), nullptr, MS_BIND, nullptr));
     }
+    // While the old ones are still to be seen: a user namespace may only copy what it sees whole.
+    check(::mount("proc", (root_ + "/proc").c_str(), "proc", 0, nullptr));
+    if (::mount("sysfs", (root_ + "/sys").c_str(), "sysfs", 0, nullptr) != 0) perror("sysfs");
     int log = ::open((directory_ + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
     ::dup2(log, 1);
     ::dup2(log, 2);
