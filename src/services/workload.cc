@@ -5,7 +5,7 @@ namespace stele::services {
 ServiceSpec Workload() {
   return {
       .name = kWorkload,
-      .argv = {"/usr/lib/stele/reaper"},
+      .argv = {"/usr/lib/stele/applets", "reaper"},
       .env = {kPath},
       // Its children gain what they are given by their own specs; a privileged pod must find all of it here.
       .all_capabilities = true,
