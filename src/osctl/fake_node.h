@@ -67,9 +67,10 @@ inline std::string ReadAll(int fd) {
   return text;
 }
 
-// One run of osctl, in this process.
-inline Outcome RunOsctl(const std::vector<std::string>& words, const std::map<std::string, std::string>& environment) {
-  UniqueFd in(::memfd_create("in", MFD_CLOEXEC));
+// One run of osctl, in this process. `terminal`, when given, is its stdin.
+inline Outcome RunOsctl(const std::vector<std::string>& words, const std::map<std::string, std::string>& environment,
+                        int terminal = -1) {
+  UniqueFd in(terminal >= 0 ? ::dup(terminal) : ::memfd_create("in", MFD_CLOEXEC));
   UniqueFd out(::memfd_create("out", MFD_CLOEXEC));
   UniqueFd err(::memfd_create("err", MFD_CLOEXEC));
   Console console(in.get(), out.get(), err.get());

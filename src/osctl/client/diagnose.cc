@@ -1,19 +1,17 @@
 #include "osctl/client/diagnose.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
-#include <sys/socket.h>
 
 #include <memory>
 
 #include "absl/strings/str_join.h"
 #include "base/unique_fd.h"
+#include "osctl/client/tcp.h"
 #include "osctl/failure.h"
 #include "osctl/output/humanize.h"
 #include "osctl/pki.h"
@@ -68,50 +66,6 @@ absl::Status CheckOwnKeys(const ClientKeys& keys) {
                                "check this machine's clock");
   }
   return absl::OkStatus();
-}
-
-int MillisecondsUntil(absl::Time deadline) {
-  return static_cast<int>(std::max<int64_t>(0, absl::ToInt64Milliseconds(deadline - absl::Now())));
-}
-
-absl::Status AwaitEvent(int fd, short events, absl::Time deadline, absl::string_view what) {
-  pollfd poll_fd = {fd, events, 0};
-  int ready = ::poll(&poll_fd, 1, MillisecondsUntil(deadline));
-  if (ready > 0) return absl::OkStatus();
-  return absl::DeadlineExceededError(what);
-}
-
-absl::StatusOr<UniqueFd> ConnectTcp(const SocketAddress& address, absl::Time deadline) {
-  UniqueFd fd(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd.ok()) return ErrnoStatus("make a socket");
-  auto failed = [&](int error) {
-    std::string why = absl::StrCat("connect to ", address.Text(), ": ", strerror(error));
-    if (error == ECONNREFUSED) {
-      return Failure(absl::StatusCode::kUnavailable, ExitCode::kUnreachable, why,
-                     "the machine is up, but its API is not: wait, or check the port");
-    }
-    return Failure(absl::StatusCode::kUnavailable, ExitCode::kUnreachable, why, "check the address and the network");
-  };
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0) {
-    if (errno != EINPROGRESS) return failed(errno);
-    RETURN_IF_ERROR(
-        AwaitEvent(fd.get(), POLLOUT, deadline, absl::StrCat("connect to ", address.Text(), ": no answer")));
-    int error = 0;
-    socklen_t size = sizeof error;
-    ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error != 0) return failed(error);
-  }
-  return fd;
-}
-
-absl::StatusOr<UniqueFd> ConnectAny(const std::vector<SocketAddress>& addresses, absl::Time deadline) {
-  absl::Status last = absl::UnavailableError("no address");
-  for (const SocketAddress& address : addresses) {
-    absl::StatusOr<UniqueFd> fd = ConnectTcp(address, deadline);
-    if (fd.ok()) return fd;
-    last = fd.status();
-  }
-  return last;
 }
 
 absl::Status LoadKeys(SSL_CTX* context, const ClientKeys& keys) {
@@ -266,7 +220,8 @@ absl::Status AwaitFirstWord(SSL* ssl, int fd, absl::Time deadline) {
 absl::Status Diagnose(const std::vector<SocketAddress>& addresses, const ClientKeys& keys, absl::Duration timeout) {
   absl::Time deadline = absl::Now() + timeout;
   RETURN_IF_ERROR(CheckOwnKeys(keys));
-  ASSIGN_OR_RETURN(UniqueFd fd, ConnectAny(addresses, deadline));
+  ASSIGN_OR_RETURN(TcpConnection connection, ConnectAny(addresses, deadline));
+  int fd = connection.fd.get();
   Context context(SSL_CTX_new(TLS_client_method()));
   SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION);
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, KeepNames);
@@ -277,9 +232,9 @@ absl::Status Diagnose(const std::vector<SocketAddress>& addresses, const ClientK
   const unsigned char alpn[] = {2, 'h', '2'};
   SSL_set_alpn_protos(ssl.get(), alpn, sizeof alpn);
   ExpectName(ssl.get(), keys.server_name);
-  SSL_set_fd(ssl.get(), fd.get());
-  RETURN_IF_ERROR(Handshake(ssl.get(), fd.get(), deadline, keys));
-  return AwaitFirstWord(ssl.get(), fd.get(), deadline);
+  SSL_set_fd(ssl.get(), fd);
+  RETURN_IF_ERROR(Handshake(ssl.get(), fd, deadline, keys));
+  return AwaitFirstWord(ssl.get(), fd, deadline);
 }
 
 }  // namespace stele::osctl

@@ -11,10 +11,13 @@
 #include <grpcpp/support/channel_arguments.h>
 #include <grpcpp/support/sync_stream.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_join.h"
 #include "osctl/client/diagnose.h"
+#include "osctl/client/tcp.h"
 #include "osctl/failure.h"
 
 namespace stele::osctl {
@@ -39,15 +42,26 @@ void SilenceGrpc() {
   gpr_set_log_function([](gpr_log_func_args*) {});
 }
 
-// "ipv4:a:p,b:p": a literal list, so that gRPC's own resolver has nothing to do.
+// "ipv4:a:p,b:p": a literal list, so that gRPC's own resolver has nothing to do. It takes one family
+// at a time.
 std::string Target(const std::vector<SocketAddress>& addresses) {
-  int family = addresses.front().storage.ss_family;
-  std::string target = family == AF_INET ? "ipv4:" : "ipv6:";
-  for (const SocketAddress& address : addresses) {
-    if (address.storage.ss_family != family) continue;
-    absl::StrAppend(&target, target.back() == ':' && target.size() == 5 ? "" : ",", address.Text());
-  }
-  return target;
+  std::vector<std::string> texts;
+  for (const SocketAddress& address : addresses) texts.push_back(address.Text());
+  return absl::StrCat(addresses.front().storage.ss_family == AF_INET ? "ipv4:" : "ipv6:", absl::StrJoin(texts, ","));
+}
+
+// Of a name with addresses of both families, those of the family that answers.
+std::vector<SocketAddress> OneFamily(std::vector<SocketAddress> addresses, absl::Duration timeout) {
+  auto family = [](const SocketAddress& address) { return address.storage.ss_family; };
+  bool mixed = std::any_of(addresses.begin(), addresses.end(),
+                           [&](const SocketAddress& address) { return family(address) != family(addresses.front()); });
+  if (!mixed) return addresses;
+  absl::StatusOr<TcpConnection> connection = ConnectAny(addresses, absl::Now() + timeout);
+  int chosen = family(addresses[connection.ok() ? connection->index : 0]);
+  addresses.erase(std::remove_if(addresses.begin(), addresses.end(),
+                                 [&](const SocketAddress& address) { return family(address) != chosen; }),
+                  addresses.end());
+  return addresses;
 }
 
 grpc::ChannelArguments Arguments(const std::string& server_name, absl::Duration timeout) {
@@ -83,7 +97,8 @@ Node::~Node() = default;
 absl::Status Node::Connect() {
   if (channel_ != nullptr) return absl::OkStatus();
   SilenceGrpc();
-  ASSIGN_OR_RETURN(resolved_, Resolve(address_, timeout_));
+  ASSIGN_OR_RETURN(std::vector<SocketAddress> found, Resolve(address_, timeout_));
+  resolved_ = OneFamily(std::move(found), timeout_);
   grpc::SslCredentialsOptions options{keys_.ca, keys_.key, keys_.certificate};
   channel_ = std::make_unique<Channel>();
   channel_->grpc = grpc::CreateCustomChannel(Target(resolved_), grpc::SslCredentials(options),
@@ -184,9 +199,8 @@ absl::Status Node::Explain(absl::Status status) {
 bool IsConnectionLoss(const absl::Status& status) {
   if (ExitCodeOf(status) == ExitCode::kAuthentication) return false;
   if (absl::IsUnavailable(status)) return true;
-  // How gRPC 1.51 tells of a stream whose server process was killed at a bad moment.
-  return (absl::IsInternal(status) || absl::IsUnknown(status)) &&
-         (absl::StrContains(status.message(), "RST_STREAM") || absl::StrContains(status.message(), "Stream removed"));
+  // How gRPC 1.51 tells of a stream whose server process was killed at a bad moment, under any code.
+  return absl::StrContains(status.message(), "RST_STREAM") || absl::StrContains(status.message(), "Stream removed");
 }
 
 }  // namespace stele::osctl

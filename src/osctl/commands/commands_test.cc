@@ -1,5 +1,7 @@
 // Every command, as a user runs it, against a node in this process over mTLS.
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include <thread>
@@ -190,6 +192,22 @@ TEST_F(CommandsTest, RebootAndShutdown) {
   Osctl({"shutdown", "--halt", "--force"});
   EXPECT_THAT(node_->state().calls, ElementsAre("reboot force=0 validate_only=1", "reboot force=0 validate_only=0",
                                                 "shutdown force=1 halt=1 validate_only=0"));
+}
+
+TEST_F(CommandsTest, AsksOnATerminal) {
+  UniqueFd keyboard(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  ASSERT_EQ(::grantpt(keyboard.get()) | ::unlockpt(keyboard.get()), 0);
+  UniqueFd terminal(::open(::ptsname(keyboard.get()), O_RDWR | O_NOCTTY | O_CLOEXEC));
+  std::map<std::string, std::string> environment = {{"OSCTLCONFIG", keys() + "/osctl.yaml"}};
+  ASSERT_TRUE(WriteAll(keyboard.get(), "n\n").ok());
+  Outcome no = RunOsctl({"reboot"}, environment, terminal.get());
+  EXPECT_EQ(no.code, 1);
+  EXPECT_EQ(no.err, "reboot " + address() + "? [y/N] nothing was done\n");
+  EXPECT_THAT(node_->state().calls, ElementsAre());
+  ASSERT_TRUE(WriteAll(keyboard.get(), "y\n").ok());
+  EXPECT_EQ(RunOsctl({"service", "stop", "kubelet"}, environment, terminal.get()).code, 0);
+  EXPECT_EQ(RunOsctl({"reboot", "--yes"}, environment, terminal.get()).code, 0);
+  EXPECT_THAT(node_->state().calls, ElementsAre("stop kubelet force=0", "reboot force=0 validate_only=0"));
 }
 
 TEST_F(CommandsTest, ConfigGet) {
