@@ -167,11 +167,16 @@ std::vector<Phase> ParsePhases(absl::string_view text) {
     uint64_t state = 0;
     const char* at = line.c_str();
     at += phase.name.assign(at, strcspn(at, " ")).size();
-    char* end = const_cast<char*>(at);
-    for (uint64_t* number : {&state, &phase.start_ns, &phase.end_ns}) *number = strtoull(end, &end, 10);
-    if (phase.name.empty() || *end != ' ' || state > kPhaseSkipped) continue;
+    bool whole = !phase.name.empty();
+    for (uint64_t* number : {&state, &phase.start_ns, &phase.end_ns}) {
+      char* end = nullptr;
+      *number = strtoull(at, &end, 10);
+      whole &= end != at;
+      at = end;
+    }
+    if (!whole || *at != ' ' || state > kPhaseSkipped) continue;
     phase.state = static_cast<uint8_t>(state);
-    phase.message = end + 1;
+    phase.message = at + 1;
     phases.push_back(std::move(phase));
   }
   return phases;
