@@ -23,7 +23,7 @@ IMAGE = TOP / "build/image"
 RUN = TOP / "build/run"
 
 # Seconds, for TCG on two busy cores; the usual is a tenth.
-API, CONTAINERD, KUBELET, POD = 120, 240, 360, 360
+API, CONTAINERD, KUBELET, POD = 180, 240, 360, 360
 
 
 class Node:
@@ -103,7 +103,7 @@ def main() -> int:
     started.start()
     print(f"==> booting a node, QEMU pid {(RUN / 'pid').read_text().strip()}, console in {started.serial}", flush=True)
     node = Node(started)
-    node.wait("the API answers", API, lambda: node.osctl("version", "--timeout", "2s"))
+    node.wait("the API answers", API, lambda: node.osctl("version", "--timeout", "9s"))
     node.wait("containerd is ready", CONTAINERD, lambda: node.ready("containerd"))
     node.osctl("image", "import", str(IMAGE / "demo.tar"), timeout=120)
     node.wait("the kubelet is ready", KUBELET, lambda: node.ready("kubelet"))
