@@ -64,6 +64,7 @@ absl::StatusOr<UniqueFd> StopSignals() {
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
   if (::sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return ErrnoStatus("block signals");
+  ::signal(SIGPIPE, SIG_IGN);  // a log that nobody reads any more is no reason to end
   UniqueFd fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd.ok()) return ErrnoStatus("receive signals");
   return fd;
