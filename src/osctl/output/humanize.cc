@@ -44,6 +44,8 @@ std::string HumanDuration(absl::Duration duration) {
   if (duration < absl::ZeroDuration()) return absl::StrCat("-", HumanDuration(-duration));
   if (duration == absl::ZeroDuration()) return "0s";
   double seconds = absl::ToDoubleSeconds(duration);
+  if (seconds < 0.9995e-6) return absl::StrFormat("%.0fns", seconds * 1e9);
+  if (seconds < 0.9995e-3) return absl::StrFormat("%.3gµs", seconds * 1e6);
   if (seconds < 0.9995) return absl::StrFormat("%.3gms", seconds * 1e3);
   if (seconds < 10) return absl::StrFormat("%.4gs", seconds);
   int64_t whole = static_cast<int64_t>(std::llround(seconds));

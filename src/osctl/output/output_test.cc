@@ -24,6 +24,8 @@ const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
 
 TEST(Humanize, Durations) {
   EXPECT_EQ(HumanDuration(absl::ZeroDuration()), "0s");
+  EXPECT_EQ(HumanDuration(absl::Nanoseconds(533)), "533ns");
+  EXPECT_EQ(HumanDuration(absl::Nanoseconds(21'600)), "21.6µs");
   EXPECT_EQ(HumanDuration(absl::Microseconds(1520)), "1.52ms");
   EXPECT_EQ(HumanDuration(absl::Milliseconds(1204)), "1.204s");
   EXPECT_EQ(HumanDuration(absl::Seconds(12)), "12s");
@@ -98,7 +100,7 @@ TEST(Resource, BytesDurationsAndLists) {
   mount.set_target("/var");
   mount.set_size_bytes(3 << 20);
   EXPECT_THAT(ResourceCells(FindResourceType("mounts"), Wrap("mounts", "7", mount), Width::kNormal, kNow),
-              testing::Contains("3.0MiB"));
+              ElementsAre("7", "/var", "", "", "3.0MiB", ""));
   resource::v1::DhcpLease lease;
   lease.mutable_lease_time()->set_seconds(86400);
   lease.add_servers("10.0.2.3");

@@ -86,7 +86,8 @@ std::string ScalarCell(const Message& m, const FieldDescriptor* field, int index
       return one ? r->GetString(m, field) : r->GetRepeatedString(m, field, index);
     case FieldDescriptor::CPPTYPE_UINT64: {
       uint64_t number = one ? r->GetUInt64(m, field) : r->GetRepeatedUInt64(m, field, index);
-      return absl::EndsWith(field->name(), "_bytes") ? HumanBytes(number) : absl::StrCat(number);
+      if (!absl::EndsWith(field->name(), "_bytes")) return absl::StrCat(number);
+      return number == 0 ? "" : HumanBytes(number);  // nothing has a size of 0: it has none
     }
     case FieldDescriptor::CPPTYPE_INT64:
       return absl::StrCat(one ? r->GetInt64(m, field) : r->GetRepeatedInt64(m, field, index));
