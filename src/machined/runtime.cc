@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "machined/console.h"
 #include "machined/log.h"
 
 namespace stele::machined {
@@ -92,8 +93,10 @@ void Runtime::Emit(absl::string_view kind, absl::string_view subject, absl::stri
   event.set_subject(std::string(subject));
   event.set_message(std::string(message));
   event.set_severity(severity);
-  Log(severity == machine::v1::SEVERITY_ERROR ? "error: " : severity == machine::v1::SEVERITY_WARNING ? "warning: " : "", kind,
-      " ", subject, ": ", message);
+  std::string line = absl::StrCat(kind, " ", subject, ": ", message);
+  TellConsole(severity, line);
+  Log(severity == machine::v1::SEVERITY_ERROR ? "error: " : severity == machine::v1::SEVERITY_WARNING ? "warning: " : "",
+      line);
   events_.Add(std::move(event));
 }
 
