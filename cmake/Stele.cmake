@@ -30,6 +30,13 @@ endif()
 string(REPLACE ";" "," absl_group "${absl_archives}")
 target_link_libraries(stele_absl INTERFACE "$<LINK_GROUP:RESCAN,${absl_group}>" Threads::Threads)
 
+# Links an executable against nothing shared. Sanitizers have no static run-time: there it stays dynamic.
+function(stele_static TARGET)
+  if(NOT STELE_SANITIZE)
+    target_link_options(${TARGET} PRIVATE -static)
+  endif()
+endfunction()
+
 find_package(GTest REQUIRED)
 find_package(Threads REQUIRED)
 
