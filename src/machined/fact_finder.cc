@@ -54,7 +54,10 @@ FactFinder::FactFinder(OwnerLoop& loop, ComponentVersions& versions, std::string
     : loop_(loop), versions_(versions), kubelet_(std::move(kubelet)) {}
 
 void FactFinder::Start(std::function<void()> on_change) {
-  if (::access(kubelet_.c_str(), X_OK) != 0) return;  // a root without one, as tests have
+  if (::access(kubelet_.c_str(), X_OK) != 0) {
+    complete_ = true;  // a root without one, as tests have
+    return;
+  }
   versions_.Set("kubelet", "");
   auto result = std::make_shared<absl::StatusOr<SubprocessResult>>();
   loop_.RunBlocking(
@@ -68,6 +71,7 @@ void FactFinder::Start(std::function<void()> on_change) {
           loop_.After(absl::Seconds(10), [this, alive, on_change] { if (*alive) Start(on_change); });
           return;
         }
+        complete_ = true;
         versions_.Set("kubelet", std::string(absl::StripPrefix(output, "Kubernetes ")));
         on_change();
       });

@@ -37,12 +37,15 @@ class FactFinder {
   // Calls `on_change` when something is known that is no resource.
   void Start(std::function<void()> on_change);
   services::Facts Gather(Node& node) const;
+  // Whether the programs have answered, where there are any.
+  bool complete() const { return complete_; }
 
  private:
   OwnerLoop& loop_;
   ComponentVersions& versions_;
   std::string kubelet_;
   int kubelet_minor_ = 0;
+  bool complete_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

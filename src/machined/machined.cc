@@ -134,10 +134,12 @@ class InitNews : public InitListener {
   bool failed_ = false;
 };
 
-absl::StatusOr<std::vector<ServiceSpec>> WantedServices(Node& node, const FactFinder& facts) {
-  services::ServiceSet set = services::AllServices(node.config(), facts.Gather(node));
+absl::StatusOr<ServiceManager::Wanted> WantedServices(Node& node, const FactFinder& finder) {
+  services::Facts facts = finder.Gather(node);
+  services::ServiceSet set = services::AllServices(node.config(), facts);
   RETURN_IF_ERROR(WriteServiceFiles(set));
-  return std::move(set.services);
+  bool complete = node.config() != nullptr && facts.data_ready && !facts.hostname.empty() && finder.complete();
+  return ServiceManager::Wanted{std::move(set.services), complete};
 }
 
 absl::Status Run() {

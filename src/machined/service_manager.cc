@@ -26,10 +26,9 @@ constexpr int kFailuresToUnhealthy = 2;
 // Answers to a restart of what carries the answer get this long to leave the node.
 constexpr absl::Duration kAnswerFirst = absl::Milliseconds(250);
 
-// How long after a start of machined what runs is left as it is: facts come within a second or two,
-// the kubelet's version within some under emulation.
+// How long after a start of machined what runs is left as it is: facts come within a second or two.
 constexpr absl::Duration kSettledToRestart = absl::Seconds(5);
-constexpr absl::Duration kSettledToRemove = absl::Seconds(60);
+constexpr absl::Duration kSettledToRemove = absl::Seconds(15);
 
 constexpr absl::string_view kMachined = "machined";
 constexpr absl::string_view kApid = "apid";
@@ -92,7 +91,7 @@ absl::Status ServiceManager::Reconcile() {
     if (service.asked || name == kMachined) continue;
     bool runs = service.known && service.init.desired_up;
     if (!service.wanted) {
-      if (!runs || Settled(kSettledToRemove)) RemoveUnwanted(name, service);
+      if (!runs || (complete_ && Settled(kSettledToRemove))) RemoveUnwanted(name, service);
     } else if (uint64_t hash = init_protocol::SpecHash(service.spec); !service.known || service.init.spec_hash != hash) {
       if (hash != service.refused_hash && (!runs || Settled(kSettledToRestart))) Define(service, hash);
     } else {
@@ -112,9 +111,10 @@ bool ServiceManager::Settled(absl::Duration time) {
 }
 
 absl::Status ServiceManager::UpdateWanted() {
-  ASSIGN_OR_RETURN(std::vector<ServiceSpec> specs, source_(*node_));
+  ASSIGN_OR_RETURN(Wanted wanted, source_(*node_));
+  complete_ = wanted.complete;
   for (auto& [name, service] : services_) service.wanted = false;
-  for (ServiceSpec& spec : specs) {
+  for (ServiceSpec& spec : wanted.services) {
     Service& service = services_[spec.name];
     service.wanted = true;
     service.spec = std::move(spec);
@@ -297,7 +297,7 @@ void ServiceManager::OnProbed(const std::string& name, uint64_t round, const abs
     ++service.probe_failures;
     bool was_ready = service.readiness == Readiness::kReady;
     absl::Duration limit = absl::Milliseconds(service.spec.readiness.timeout_ms);
-    if (was_ready ? service.probe_failures >= kFailuresToUnhealthy : absl::Now() - service.started > limit) {
+    if (service.probe_failures >= kFailuresToUnhealthy && (was_ready || absl::Now() - service.started > limit)) {
       service.readiness = Readiness::kFailing;
     }
     service.probe_pause = std::min(service.probe_pause * 3 / 2, absl::Milliseconds(service.spec.readiness.interval_ms));

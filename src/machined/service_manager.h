@@ -28,7 +28,11 @@ namespace stele::machined {
 class ServiceManager : public Controller {
  public:
   // The services wanted now; whatever files they need are written.
-  using Source = std::function<absl::StatusOr<std::vector<ServiceSpec>>(Node&)>;
+  struct Wanted {
+    std::vector<ServiceSpec> services;
+    bool complete = false;  // nothing is missing only because it is not known yet
+  };
+  using Source = std::function<absl::StatusOr<Wanted>(Node&)>;
   using Check = std::function<absl::Status(const ServiceSpec::Readiness&, absl::Duration timeout)>;
 
   // `stopped_file` holds what operators stopped. Borrows `init` and `loop`.
@@ -111,6 +115,7 @@ class ServiceManager : public Controller {
   std::string stopped_file_;
   bool listed_ = false;
   absl::Time listed_at_;
+  bool complete_ = false;  // the list of wanted services is
   std::map<std::string, Service> services_;
   std::set<std::string> stopped_;
   std::list<Waiter> waiters_;

@@ -122,7 +122,7 @@ class Life : public InitListener {
   Life(FakeInit& init, std::function<std::vector<ServiceSpec>()> specs, std::string stopped_file, std::set<std::string>& not_ready)
       : client_(*loop_, init.Connect(*loop_), *this) {
     auto manager = std::make_unique<ServiceManager>(
-        *loop_, client_, [specs](Node&) { return specs(); },
+        *loop_, client_, [specs](Node&) { return ServiceManager::Wanted{specs(), true}; },
         [&not_ready](const ServiceSpec::Readiness& readiness, absl::Duration) {
           return not_ready.count(readiness.target) > 0 ? absl::UnavailableError("not yet") : absl::OkStatus();
         },
@@ -303,6 +303,17 @@ TEST_F(ServiceManagerTest, AFreshMachinedDoesNotRestartForFactsItLacks) {
   auto life = NewLife();
   life->RunFor(kWhile);
   EXPECT_THAT(init_.requests, testing::IsEmpty());
+}
+
+TEST_F(ServiceManagerTest, WhatTheConfigurationDropsIsStoppedAndForgotten) {
+  auto life = NewLife();
+  life->RunFor(absl::Seconds(16));
+  init_.requests.clear();
+  specs_.pop_back();
+  life->manager().Wake();
+  life->RunFor(kWhile);
+  EXPECT_THAT(init_.requests, testing::ElementsAre("stop kubelet", "remove kubelet"));
+  EXPECT_EQ(life->State("kubelet"), "absent");
 }
 
 TEST_F(ServiceManagerTest, ARefusedSpecIsNotTriedForEver) {
