@@ -1,5 +1,6 @@
 // Every controller of the node, in start order. A new one is added here and nowhere else.
 #include "machined/controller.h"
+#include "machined/cri_controller.h"
 #include "machined/dhcp_controller.h"
 #include "machined/hostname_controller.h"
 #include "machined/network_config_controller.h"
@@ -20,6 +21,8 @@ std::vector<std::unique_ptr<Controller>> AllControllers() {
   all.push_back(std::make_unique<ResolverController>());
   all.push_back(std::make_unique<HostnameController>());
   all.push_back(std::make_unique<TimeController>());
+  // The workload side.
+  all.push_back(std::make_unique<CriController>());
   return all;
 }
 

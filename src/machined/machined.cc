@@ -179,7 +179,8 @@ absl::Status Run() {
   // The API before the controllers: a node without network, disk or configuration answers.
   NodeApi api = {runtime, events, init, services, config, logs, versions, boot_id};
   std::vector<std::unique_ptr<grpc::Service>> handlers;
-  for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeLogService, MakeConfigService}) {
+  for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeImageService, MakeLogService,
+                    MakeConfigService}) {
     handlers.push_back(make(api));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ApiServer> server,

@@ -16,7 +16,8 @@
 #include "absl/strings/strip.h"
 #include "base/file.h"
 #include "base/unique_fd.h"
-#include "machined/cri_version.h"
+#include "machined/cri_client.h"
+#include "services/containerd.h"
 
 namespace stele::machined {
 namespace {
@@ -98,7 +99,7 @@ absl::Status Probe(const ServiceSpec::Readiness& readiness, absl::Duration timeo
     case Kind::kUnixSocket: return ConnectUnix(readiness.target, timeout).status();
     case Kind::kHttp: return ProbeHttp(readiness.target, timeout);
     case Kind::kTls: return ProbeTls(readiness.target, timeout);
-    case Kind::kCri: return CriVersion(readiness.target, timeout).status();
+    case Kind::kCri: return CriReady(readiness.target, services::kPauseImage, timeout);
   }
   return absl::InvalidArgumentError("unknown readiness check");
 }
