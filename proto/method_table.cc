@@ -74,7 +74,8 @@ std::string RoleOf(const DescriptorPool& pool, const MethodDescriptor& method) {
   const auto* roles = pool.FindExtensionByName(kRoleOption)->enum_type();
   const auto* role = roles->FindValueByNumber(static_cast<int>(value));
   if (value == 0 || role == nullptr) {
-    Fail(method.full_name() + " has no role: write `option (role) = ROLE_…` beside the rpc in " + method.file()->name());
+    Fail(method.full_name() + " has no role: write `option (role) = ROLE_…` beside the rpc in " +
+         method.file()->name());
   }
   std::string name = role->name().substr(std::string("ROLE_").size());
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -150,7 +151,9 @@ class Reference {
     }
   }
 
-  bool IsOurs(const FileDescriptor* file) const { return std::find(files_.begin(), files_.end(), file) != files_.end(); }
+  bool IsOurs(const FileDescriptor* file) const {
+    return std::find(files_.begin(), files_.end(), file) != files_.end();
+  }
 
   template <typename Type>
   std::string Link(const Type& type) const {
@@ -193,7 +196,8 @@ class Reference {
   std::string TypeName(const FieldDescriptor& field) const {
     if (field.is_map()) {
       const auto* value = field.message_type()->FindFieldByNumber(2);
-      return "map of " + std::string(field.message_type()->FindFieldByNumber(1)->type_name()) + " to " + TypeName(*value);
+      return "map of " + std::string(field.message_type()->FindFieldByNumber(1)->type_name()) + " to " +
+             TypeName(*value);
     }
     std::string name = field.message_type() != nullptr ? Link(*field.message_type())
                        : field.enum_type() != nullptr  ? Link(*field.enum_type())
@@ -211,7 +215,8 @@ class Reference {
       const auto& field = *message.field(i);
       out_ << "| " << field.name() << " | " << TypeName(field) << " | "
            << TableCell(Comment(field, true, field.full_name()));
-      if (field.real_containing_oneof() != nullptr) out_ << " One of `" << field.real_containing_oneof()->name() << "`.";
+      if (field.real_containing_oneof() != nullptr)
+        out_ << " One of `" << field.real_containing_oneof()->name() << "`.";
       if (OptionValue(pool_, field.options(), kRequiredOption) != 0) out_ << " Required.";
       if (OptionValue(pool_, field.options(), kSecretOption) != 0) out_ << " Secret.";
       out_ << " |\n";

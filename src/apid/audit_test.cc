@@ -32,7 +32,9 @@ class AuditTest : public testing::Test {
     }
     return text;
   }
-  static Audit::Call Call(absl::string_view subject) { return {subject, "admin", "192.0.2.1:1", "/a/b", "allow", "OK", 3}; }
+  static Audit::Call Call(absl::string_view subject) {
+    return {subject, "admin", "192.0.2.1:1", "/a/b", "allow", "OK", 3};
+  }
 
   UniqueFd read_end_, write_end_;
 };
@@ -42,8 +44,9 @@ TEST_F(AuditTest, OneCallIsOneLine) {
   audit.WriteCall(Call("so\"me\none\\"));
   std::string text = ReadAll();
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
-  EXPECT_TRUE(absl::StrContains(text, " subject=\"so?me?one?\" role=admin peer=192.0.2.1:1 method=\"/a/b\" decision=allow "
-                                      "result=OK took_ms=3\n"))
+  EXPECT_TRUE(absl::StrContains(text,
+                                " subject=\"so?me?one?\" role=admin peer=192.0.2.1:1 method=\"/a/b\" decision=allow "
+                                "result=OK took_ms=3\n"))
       << text;
 }
 

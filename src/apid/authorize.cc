@@ -28,8 +28,8 @@ absl::Status Authorize(Role role, absl::string_view path) {
   const Method* method = FindMethod(path);
   if (method == nullptr) return absl::UnimplementedError(absl::StrCat("this node has no method ", path.substr(0, 200)));
   if (role < method->role) {
-    return absl::PermissionDeniedError(absl::StrCat(path, " needs the role ", RoleName(method->role),
-                                                    ", and the certificate's is ", RoleName(role)));
+    return absl::PermissionDeniedError(
+        absl::StrCat(path, " needs the role ", RoleName(method->role), ", and the certificate's is ", RoleName(role)));
   }
   return absl::OkStatus();
 }

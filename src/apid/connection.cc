@@ -108,8 +108,8 @@ void Connection::Tick() {
   if (calls_.empty() && now - idle_since_ms_ > kLimits.idle_ms) return Drain();
   if (now - accepted_ms_ > age_limit_ms_) return Drain();
   if (!waiting_.empty()) {
-    auto overdue = std::partition(waiting_.begin(), waiting_.end(),
-                                  [now](const Call* call) { return now < call->wait_until_ms; });
+    auto overdue =
+        std::partition(waiting_.begin(), waiting_.end(), [now](const Call* call) { return now < call->wait_until_ms; });
     std::vector<Call*> failed(overdue, waiting_.end());
     waiting_.erase(overdue, waiting_.end());
     for (Call* call : failed) {
@@ -354,8 +354,8 @@ void Connection::ForwardCall(Call& call) {
     waiting_.push_back(&call);
     return;
   }
-  Headers headers = {{":method", "POST"}, {":scheme", "http"}, {":path", call.path}, {":authority", "localhost"},
-                     {"te", "trailers"}};
+  Headers headers = {
+      {":method", "POST"}, {":scheme", "http"}, {":path", call.path}, {":authority", "localhost"}, {"te", "trailers"}};
   for (auto& pair : call.headers) {
     if (IsForwarded(pair.first)) headers.push_back(std::move(pair));
   }

@@ -140,8 +140,8 @@ class Connection : public FdHandler, private UpstreamOwner {
   int64_t accepted_ms_;
   int64_t age_limit_ms_;
   int64_t idle_since_ms_;
-  int64_t close_at_ms_ = 0;        // in kDraining
-  int64_t next_connect_ms_ = 0;    // to machined
+  int64_t close_at_ms_ = 0;      // in kDraining
+  int64_t next_connect_ms_ = 0;  // to machined
   int64_t control_second_ = 0;
   int control_frames_ = 0;
 };

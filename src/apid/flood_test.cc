@@ -64,7 +64,9 @@ class ValidClient {
   }
   size_t calls() const { return times_.size(); }
   int failed() const { return failed_; }
-  double Percentile(double part) const { return times_[static_cast<size_t>(part * static_cast<double>(times_.size() - 1))]; }
+  double Percentile(double part) const {
+    return times_[static_cast<size_t>(part * static_cast<double>(times_.size() - 1))];
+  }
 
  private:
   std::atomic<bool> stop_{false};
@@ -122,16 +124,17 @@ TEST_P(FloodTest, PlainConnectsAndHalfHandshakes) {
   auto flooded = steady_clock::now() - began;
   // All of them hang on for longer than they may.
   std::this_thread::sleep_for(milliseconds(5600));
-  size_t left = static_cast<size_t>(std::count_if(strangers.begin(), strangers.end(),
-                                                  [](const UniqueFd& fd) { return !IsGone(fd.get()); }));
+  size_t left = static_cast<size_t>(
+      std::count_if(strangers.begin(), strangers.end(), [](const UniqueFd& fd) { return !IsGone(fd.get()); }));
   client.Stop();
   EXPECT_EQ(left, 0u) << "strangers that were not shown out within 5 s";
   EXPECT_EQ(client.failed(), 0) << "of " << client.calls();
   EXPECT_GT(client.calls(), 20u);
   EXPECT_LT(client.Percentile(0.99), 1.0);
-  std::printf("flood of 2,500 in %.1f s; valid client: %zu calls, p50 %.0f ms, p99 %.0f ms, longest %.0f ms; apid %ld kB\n",
-              std::chrono::duration<double>(flooded).count(), client.calls(), client.Percentile(0.5) * 1000,
-              client.Percentile(0.99) * 1000, client.Percentile(1) * 1000, node_.PrivateKilobytes());
+  std::printf(
+      "flood of 2,500 in %.1f s; valid client: %zu calls, p50 %.0f ms, p99 %.0f ms, longest %.0f ms; apid %ld kB\n",
+      std::chrono::duration<double>(flooded).count(), client.calls(), client.Percentile(0.5) * 1000,
+      client.Percentile(0.99) * 1000, client.Percentile(1) * 1000, node_.PrivateKilobytes());
 
   // Afterwards: served, and nothing was kept.
   ASSERT_EQ(CallOnce(node_.Channel(&admin_), kCheck).error_code(), grpc::StatusCode::ABORTED);
@@ -166,8 +169,9 @@ INSTANTIATE_TEST_SUITE_P(Descriptors, FloodTest,
                          testing::Values(Flood{4096, "127.0.0.2"}, Flood{4096, "127.0.0.1"}, Flood{256, "127.0.0.2"},
                                          Flood{64, "127.0.0.2"}),
                          [](const auto& flood) {
-                           return absl::StrCat(flood.param.descriptors,
-                                               flood.param.source == absl::string_view("127.0.0.1") ? "SameSource" : "");
+                           return absl::StrCat(
+                               flood.param.descriptors,
+                               flood.param.source == absl::string_view("127.0.0.1") ? "SameSource" : "");
                          });
 
 // --- clients with a certificate that misbehave ---
@@ -175,7 +179,8 @@ INSTANTIATE_TEST_SUITE_P(Descriptors, FloodTest,
 // A TLS connection with a good certificate, for bytes of the test's own.
 class RawClient {
  public:
-  RawClient(const TestNode& node, const KeyPair& key) : context_(SSL_CTX_new(TLS_client_method())), fd_(node.Connect()) {
+  RawClient(const TestNode& node, const KeyPair& key)
+      : context_(SSL_CTX_new(TLS_client_method())), fd_(node.Connect()) {
     SSL_CTX_use_certificate(context_, key.certificate.get());
     SSL_CTX_use_PrivateKey(context_, key.key.get());
     ssl_ = SSL_new(context_);
@@ -200,8 +205,8 @@ class RawClient {
 
 std::string Frame(uint8_t type, uint8_t flags, uint32_t stream, const std::string& payload) {
   size_t size = payload.size();
-  std::string out = {static_cast<char>(size >> 16), static_cast<char>(size >> 8),    static_cast<char>(size),
-                     static_cast<char>(type),       static_cast<char>(flags),        static_cast<char>(stream >> 24),
+  std::string out = {static_cast<char>(size >> 16),   static_cast<char>(size >> 8),   static_cast<char>(size),
+                     static_cast<char>(type),         static_cast<char>(flags),       static_cast<char>(stream >> 24),
                      static_cast<char>(stream >> 16), static_cast<char>(stream >> 8), static_cast<char>(stream)};
   return out + payload;
 }

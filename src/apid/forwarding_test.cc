@@ -21,7 +21,9 @@ using std::chrono::steady_clock;
 constexpr uint32_t kChunk = 64 * 1024;
 
 // A machined of the test's: enough of the API to see every shape of call.
-class FakeMachined : v1::SystemService::Service, v1::LogService::Service, v1::ImageService::Service,
+class FakeMachined : v1::SystemService::Service,
+                     v1::LogService::Service,
+                     v1::ImageService::Service,
                      v1::ServiceService::Service {
  public:
   explicit FakeMachined(const std::string& socket_path) {
@@ -442,12 +444,15 @@ TEST_F(ForwardingTest, EveryCallIsInTheAudit) {
   EXPECT_TRUE(node_.LogShows("subject=\"someone\" role=admin peer=127.0.0.1:"));
   EXPECT_TRUE(node_.LogShows("method=\"/stele.machine.v1.SystemService/Version\" decision=allow result=OK"));
   EXPECT_TRUE(node_.LogShows("subject=\"Eve ?x??\" role=reader"));
-  EXPECT_TRUE(node_.LogShows("method=\"/stele.machine.v1.SystemService/Shutdown\" decision=deny result=PERMISSION_DENIED"));
+  EXPECT_TRUE(
+      node_.LogShows("method=\"/stele.machine.v1.SystemService/Shutdown\" decision=deny result=PERMISSION_DENIED"));
 }
 
 TEST_F(ForwardingTest, NothingButTls13WithH2) {
-  for (auto [version, alpn, works] : {std::tuple{TLS1_2_VERSION, "\x02h2", false}, {TLS1_3_VERSION, "\x02h2", true},
-                                      {TLS1_3_VERSION, "\x08http/1.1", false}, {TLS1_3_VERSION, "", false}}) {
+  for (auto [version, alpn, works] : {std::tuple{TLS1_2_VERSION, "\x02h2", false},
+                                      {TLS1_3_VERSION, "\x02h2", true},
+                                      {TLS1_3_VERSION, "\x08http/1.1", false},
+                                      {TLS1_3_VERSION, "", false}}) {
     SSL_CTX* context = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_max_proto_version(context, version);
     SSL_CTX_use_certificate(context, admin_.certificate.get());

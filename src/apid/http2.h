@@ -31,9 +31,7 @@ Option NewOption();
 // Borrows the headers: nghttp2 copies them when they are submitted.
 std::vector<nghttp2_nv> Pairs(const Headers& headers);
 
-inline absl::string_view View(const uint8_t* data, size_t size) {
-  return {reinterpret_cast<const char*>(data), size};
-}
+inline absl::string_view View(const uint8_t* data, size_t size) { return {reinterpret_cast<const char*>(data), size}; }
 
 // A data source's answer for `flow`: how many bytes come next, or that it waits. Sets `last` where
 // nothing follows them. The bytes themselves are taken by TakeFrame.

@@ -55,8 +55,7 @@ absl::Status CheckClientLeaf(X509* leaf) {
       static_cast<EXTENDED_KEY_USAGE*>(X509_get_ext_d2i(leaf, NID_ext_key_usage, &critical, nullptr)),
       &EXTENDED_KEY_USAGE_free);
   if (usages == nullptr) return absl::UnauthenticatedError("client certificate has no extended key usage");
-  if (sk_ASN1_OBJECT_num(usages.get()) != 1 ||
-      OBJ_obj2nid(sk_ASN1_OBJECT_value(usages.get(), 0)) != NID_client_auth) {
+  if (sk_ASN1_OBJECT_num(usages.get()) != 1 || OBJ_obj2nid(sk_ASN1_OBJECT_value(usages.get(), 0)) != NID_client_auth) {
     return absl::UnauthenticatedError("client certificate's extended key usage is not exactly clientAuth");
   }
   // Also true for a self-signed V1 certificate and for one that may sign others by key usage.

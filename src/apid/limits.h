@@ -16,7 +16,7 @@ struct Limits {
   size_t handshakes = 128;            // that have begun: these cost memory and signatures
   size_t clients = 256;               // whose certificate is good
   size_t clients_per_source = 64;
-  size_t reserved_descriptors = 24;   // epoll, listener, signals, logs, and room for accept(2)
+  size_t reserved_descriptors = 24;  // epoll, listener, signals, logs, and room for accept(2)
 
   // Time.
   int64_t handshake_ms = 5'000;  // from accept to the client's HTTP/2 SETTINGS
@@ -27,9 +27,9 @@ struct Limits {
   int64_t drain_ms = 2'000;          // after SIGTERM
 
   // HTTP/2 and gRPC.
-  uint32_t streams = 32;                // calls at a time on one connection
-  uint32_t metadata_bytes = 4 * 1024;   // of one call: names, values, and 32 for each pair
-  uint32_t message_bytes = 1024 * 1024; // of one request message
+  uint32_t streams = 32;                  // calls at a time on one connection
+  uint32_t metadata_bytes = 4 * 1024;     // of one call: names, values, and 32 for each pair
+  uint32_t message_bytes = 1024 * 1024;   // of one request message
   int control_frames_per_second = 2'000;  // PING, SETTINGS, PRIORITY
   uint64_t resets_burst = 200;            // RST_STREAM from a client, then
   uint64_t resets_per_second = 33;

@@ -49,8 +49,11 @@ class TestNode {
   explicit TestNode(Options options = {}) : client_ca(MakeCa("client ca")), server_ca(MakeCa("server ca")) {
     char name[] = "/tmp/stele-apid-XXXXXX";
     directory = ::mkdtemp(name);
-    KeyPair server = MakeKeyPair({.common_name = "node", .organizations = {}, .usage = "serverAuth",
-                                  .alternative_names = "DNS:node,IP:127.0.0.1"}, &server_ca);
+    KeyPair server = MakeKeyPair({.common_name = "node",
+                                  .organizations = {},
+                                  .usage = "serverAuth",
+                                  .alternative_names = "DNS:node,IP:127.0.0.1"},
+                                 &server_ca);
     if (options.keys) {
       Write("tls.crt", server.CertificatePem());
       Write("tls.key", server.KeyPem());
@@ -189,7 +192,8 @@ class TestNode {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
-    if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(listener.get(), 128) != 0) {
+    if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+        ::listen(listener.get(), 128) != 0) {
       std::abort();
     }
     ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size);

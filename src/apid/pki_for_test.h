@@ -52,8 +52,8 @@ struct LeafOptions {
   std::vector<std::string> organizations = {"admin"};
   std::string usage = "clientAuth";  // as in openssl.cnf; empty: none
   bool is_ca = false;
-  std::string alternative_names;     // "DNS:node,IP:127.0.0.1"
-  long begins_s = -3600;             // from now
+  std::string alternative_names;  // "DNS:node,IP:127.0.0.1"
+  long begins_s = -3600;          // from now
   long ends_s = 24 * 3600;
 };
 

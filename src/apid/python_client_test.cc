@@ -58,13 +58,14 @@ TEST(PythonClientTest, ListsServicesByReflection) {
     return node.directory + "/" + name;
   };
   KeyPair reader = node.Client({.organizations = {"reader"}});
-  std::string command = absl::StrCat(
-      "/usr/bin/python3 tests/api/list_services.py --node 127.0.0.1:", node.port, " --ca ",
-      write("ca.pem", node.server_ca.CertificatePem()), " --cert ", write("client.pem", reader.CertificatePem()),
-      " --key ", write("client.key", reader.KeyPem()));
+  std::string command =
+      absl::StrCat("/usr/bin/python3 tests/api/list_services.py --node 127.0.0.1:", node.port, " --ca ",
+                   write("ca.pem", node.server_ca.CertificatePem()), " --cert ",
+                   write("client.pem", reader.CertificatePem()), " --key ", write("client.key", reader.KeyPem()));
   Output output = RunCommand(command);
   EXPECT_EQ(output.status, 0);
-  for (const char* expected : {"stele.machine.v1.ResourceService", "\"SERVING\"", "\"kubelet\"", "SERVICE_STATE_RUNNING", "4711"}) {
+  for (const char* expected :
+       {"stele.machine.v1.ResourceService", "\"SERVING\"", "\"kubelet\"", "SERVICE_STATE_RUNNING", "4711"}) {
     EXPECT_TRUE(absl::StrContains(output.text, expected)) << expected << " in\n" << output.text;
   }
   // And without a role it is told so.

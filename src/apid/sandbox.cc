@@ -27,20 +27,22 @@ constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 
 // What an event loop over sockets, OpenSSL and malloc use. No open, no exec, no fork.
 constexpr int kAllowed[] = {
-    SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_recvfrom, SYS_sendto, SYS_recvmsg, SYS_sendmsg,
-    SYS_close, SYS_shutdown, SYS_fcntl, SYS_ioctl, SYS_socket, SYS_connect, SYS_accept4, SYS_getsockopt,
-    SYS_setsockopt, SYS_getsockname, SYS_getpeername, SYS_epoll_ctl, SYS_epoll_pwait,
+    SYS_read,         SYS_write,          SYS_readv,           SYS_writev,       SYS_recvfrom,        SYS_sendto,
+    SYS_recvmsg,      SYS_sendmsg,        SYS_close,           SYS_shutdown,     SYS_fcntl,           SYS_ioctl,
+    SYS_socket,       SYS_connect,        SYS_accept4,         SYS_getsockopt,   SYS_setsockopt,      SYS_getsockname,
+    SYS_getpeername,  SYS_epoll_ctl,      SYS_epoll_pwait,
 #if defined(SYS_epoll_wait)
     SYS_epoll_wait,
 #endif
-    SYS_brk, SYS_mmap, SYS_munmap, SYS_mremap, SYS_madvise, SYS_mprotect, SYS_futex,
-    SYS_clock_gettime, SYS_clock_nanosleep, SYS_gettimeofday, SYS_getrandom, SYS_getpid, SYS_gettid, SYS_tgkill,
-    SYS_getrusage, SYS_prlimit64,
+    SYS_brk,          SYS_mmap,           SYS_munmap,          SYS_mremap,       SYS_madvise,         SYS_mprotect,
+    SYS_futex,        SYS_clock_gettime,  SYS_clock_nanosleep, SYS_gettimeofday, SYS_getrandom,       SYS_getpid,
+    SYS_gettid,       SYS_tgkill,         SYS_getrusage,       SYS_prlimit64,
 #if defined(SYS_time)
     SYS_time,
 #endif
-    SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack, SYS_restart_syscall,
-    SYS_exit, SYS_exit_group, SYS_rseq, SYS_sched_yield, SYS_uname, SYS_lseek, SYS_newfstatat, SYS_fstat,
+    SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,    SYS_sigaltstack,  SYS_restart_syscall, SYS_exit,
+    SYS_exit_group,   SYS_rseq,           SYS_sched_yield,     SYS_uname,        SYS_lseek,           SYS_newfstatat,
+    SYS_fstat,
 };
 
 absl::Status FilterSystemCalls() {

@@ -57,7 +57,7 @@ class Server : private FdHandler, private Gatekeeper {
   size_t client_limit_;
   size_t connection_limit_;
   int64_t next_tick_ms_ = 0;
-  int64_t trim_at_ms_ = 1;  // 0: nothing to give back
+  int64_t trim_at_ms_ = 1;      // 0: nothing to give back
   int64_t stopping_at_ms_ = 0;  // 0: not yet
 };
 

@@ -45,8 +45,8 @@ BIO_METHOD* CollectingMethod() {
 int SelectHttp2(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in, unsigned int in_size,
                 void*) {
   unsigned char* chosen = nullptr;
-  int result = SSL_select_next_proto(&chosen, out_size, reinterpret_cast<const unsigned char*>(kAlpn),
-                                     sizeof kAlpn - 1, in, in_size);
+  int result = SSL_select_next_proto(&chosen, out_size, reinterpret_cast<const unsigned char*>(kAlpn), sizeof kAlpn - 1,
+                                     in, in_size);
   if (result != OPENSSL_NPN_NEGOTIATED) return SSL_TLSEXT_ERR_ALERT_FATAL;
   *out = chosen;
   return SSL_TLSEXT_ERR_OK;
@@ -78,8 +78,8 @@ absl::StatusOr<TlsContext> TlsContext::Create(const std::string& directory) {
   SSL_CTX_set_max_early_data(context, 0);
   SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
   SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384");
-  SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_mode(context,
+                   SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   // One recv(2) for several records of an upload.
   SSL_CTX_set_read_ahead(context, 1);
   SSL_CTX_set_default_read_buffer_len(context, 64 * 1024);

@@ -159,7 +159,9 @@ int RunProxy(const std::string& socket, const std::string& keys) {
 
 // --- the client ---
 
-double Seconds(steady_clock::time_point since) { return std::chrono::duration<double>(steady_clock::now() - since).count(); }
+double Seconds(steady_clock::time_point since) {
+  return std::chrono::duration<double>(steady_clock::now() - since).count();
+}
 
 [[noreturn]] void Fail(const grpc::Status& status) {
   std::cerr << "apid_bench: " << status.error_message() << "\n";
@@ -245,7 +247,8 @@ Child Spawn(std::vector<std::string> arguments) {
 double CpuSeconds(pid_t pid) {
   std::string text = ReadText(absl::StrCat("/proc/", pid, "/stat"));
   unsigned long user = 0, system = 0;
-  std::sscanf(text.c_str() + text.rfind(')') + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
+  std::sscanf(text.c_str() + text.rfind(')') + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+              &system);
   return static_cast<double>(user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
