@@ -11,7 +11,7 @@ namespace stele::machined {
 namespace {
 
 constexpr absl::Duration kFirst = absl::Seconds(20);  // the start's work is done
-constexpr absl::Duration kPause = absl::Seconds(10);
+constexpr absl::Duration kPause = absl::Seconds(3);
 
 int UnmapCleanPages(dl_phdr_info* object, size_t, void*) {
   uintptr_t page = ::sysconf(_SC_PAGESIZE);
