@@ -1,6 +1,7 @@
 // What a user reads when a connection does not come about, and how followers bear it.
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <thread>
@@ -51,6 +52,13 @@ class SilentListener {
     port_ = ntohs(address.sin_port);
   }
   int port() const { return port_; }
+  void AcceptAndReset() {
+    pollfd poll_fd = {fd_.get(), POLLIN, 0};
+    if (::poll(&poll_fd, 1, 50) <= 0) return;
+    UniqueFd connection(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    linger hard = {1, 0};
+    ::setsockopt(connection.get(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+  }
 
  private:
   UniqueFd fd_;
@@ -162,12 +170,29 @@ TEST_F(ConnectionTest, BrokenPem) {
   EXPECT_THAT(run.err, HasSubstr("the context's ca: "));
 }
 
+// Writes to a socket that is closed already must not end the program.
+TEST_F(ConnectionTest, ClosedAtOnce) {
+  SilentListener listener;
+  Point(listener.port());
+  std::atomic<bool> done = false;
+  std::thread closer([&] {
+    while (!done) listener.AcceptAndReset();
+  });
+  for (int i = 0; i < 20; ++i) {
+    Outcome run = Osctl({"version", "--timeout", "2s"});
+    EXPECT_EQ(run.code, 3) << run.err;
+  }
+  done = true;
+  closer.join();
+}
+
 // The API of another node of the same PKI takes over the port: as a restarted apid does.
 TEST_F(ConnectionTest, FollowersOutliveTheDaemon) {
   FakeState& first = node_->state();
-  for (int i = 0; i < 400; ++i) absl::StrAppend(&first.log, "line ", i, "\n");
+  // Enough for hundreds of broken calls: the first node never comes to the log's end.
+  for (int i = 0; i < 40'000; ++i) absl::StrAppend(&first.log, "line ", i, "\n");
   std::string whole = first.log;
-  for (int i = 400; i < 800; ++i) absl::StrAppend(&whole, "line ", i, "\n");
+  for (int i = 40'000; i < 40'400; ++i) absl::StrAppend(&whole, "line ", i, "\n");
   first.break_log_after = 2000;
   int port = node_->port();
   std::thread killer([&] {
@@ -179,7 +204,7 @@ TEST_F(ConnectionTest, FollowersOutliveTheDaemon) {
       absl::SleepFor(absl::Milliseconds(1));
     }
     node_.reset();
-    absl::SleepFor(absl::Milliseconds(2500));
+    absl::SleepFor(absl::Milliseconds(4500));
     node_ = std::make_unique<FakeNode>(*store().Load("demo"), *store().LoadCertificate(kClientAuthority), port);
     std::lock_guard<std::mutex> lock(node_->state().mutex);
     node_->state().log = whole;
@@ -194,7 +219,7 @@ TEST_F(ConnectionTest, FollowersOutliveTheDaemon) {
 
 TEST_F(ConnectionTest, FollowersGiveUp) {
   FakeState& state = node_->state();
-  for (int i = 0; i < 400; ++i) absl::StrAppend(&state.log, "line ", i, "\n");
+  for (int i = 0; i < 40'000; ++i) absl::StrAppend(&state.log, "line ", i, "\n");
   state.break_log_after = 1000;
   std::thread killer([&] {
     while (true) {

@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
+#include <signal.h>
 
 #include <memory>
 
@@ -31,6 +32,29 @@ using Session = std::unique_ptr<SSL, Deleter<SSL_free>>;
 using Bio = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
 using Certificate = std::unique_ptr<X509, Deleter<X509_free>>;
 using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
+
+// OpenSSL writes to its socket with write(2): one that the node has just closed would end osctl by
+// SIGPIPE, without a word. Holds the signal off this thread; stdout keeps its usual meaning for it.
+class NoSigpipe {
+ public:
+  NoSigpipe() {
+    sigemptyset(&sigpipe_);
+    sigaddset(&sigpipe_, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &sigpipe_, &before_);
+  }
+  ~NoSigpipe() {
+    timespec now = {};
+    while (sigtimedwait(&sigpipe_, nullptr, &now) == SIGPIPE) {  // what came meanwhile
+    }
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  NoSigpipe(const NoSigpipe&) = delete;
+  NoSigpipe& operator=(const NoSigpipe&) = delete;
+
+ private:
+  sigset_t sigpipe_;
+  sigset_t before_;
+};
 
 constexpr char kRegenerate[] = "make a new one with `osctl gen client`";
 
@@ -183,7 +207,9 @@ absl::Status Handshake(SSL* ssl, int fd, absl::Time deadline, const ClientKeys& 
     }
     long verdict = SSL_get_verify_result(ssl);
     if (verdict != X509_V_OK) return ServerCertificateError(ssl, verdict, keys);
-    if (error == SSL_ERROR_SYSCALL || error == SSL_ERROR_ZERO_RETURN) {
+    bool closed = error == SSL_ERROR_SYSCALL || error == SSL_ERROR_ZERO_RETURN ||
+                  ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+    if (closed) {
       return Failure(absl::StatusCode::kUnavailable, ExitCode::kUnreachable,
                      "the node closed the connection before TLS was set up",
                      "it may be starting or at its connection limit: try again");
@@ -218,6 +244,7 @@ absl::Status AwaitFirstWord(SSL* ssl, int fd, absl::Time deadline) {
 }  // namespace
 
 absl::Status Diagnose(const std::vector<SocketAddress>& addresses, const ClientKeys& keys, absl::Duration timeout) {
+  NoSigpipe no_sigpipe;
   absl::Time deadline = absl::Now() + timeout;
   RETURN_IF_ERROR(CheckOwnKeys(keys));
   ASSIGN_OR_RETURN(TcpConnection connection, ConnectAny(addresses, deadline));

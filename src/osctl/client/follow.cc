@@ -38,7 +38,10 @@ absl::Status Follow(Node& node, Console& console, absl::Duration patience, const
   while (true) {
     absl::Time began = absl::Now();
     absl::Status status = attempt(alive);
-    if (status.ok() || !IsConnectionLoss(status)) return status;
+    // A daemon killed just after a handshake looks like one that refuses our certificate; to whom it
+    // has served already that is no reason to end.
+    bool refused = ExitCodeOf(status) == ExitCode::kAuthentication;
+    if (status.ok() || !(IsConnectionLoss(status) || (ever && refused))) return status;
     absl::Time now = absl::Now();
     if (node.stream_began() >= began && now - node.stream_began() >= kStoodFirm) {
       ever = true;
