@@ -128,7 +128,7 @@ int Control::HandleRequest(Header header, absl::Span<const uint8_t> packet, std:
       absl::StatusOr<Phase> phase = init_protocol::DecodePhase(packet);
       if (!phase.ok()) return invalid(phase.status());
       phase->by_machined = true;
-      return phases_.Store(*std::move(phase)) ? 0 : ENOSPC;
+      return phases_.Store(*std::move(phase), PhaseTable::kMostWithMachined) ? 0 : ENOSPC;
     }
     case Type::kList:
       return 0;

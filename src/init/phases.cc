@@ -7,7 +7,7 @@
 
 namespace stele::init {
 
-bool PhaseTable::Store(Phase phase) {
+bool PhaseTable::Store(Phase phase, size_t most) {
   auto found = std::find_if(phases_.begin(), phases_.end(), [&](const Phase& other) {
     return other.by_machined == phase.by_machined && other.name == phase.name;
   });
@@ -16,7 +16,7 @@ bool PhaseTable::Store(Phase phase) {
     *found = std::move(phase);
     return true;
   }
-  if (phases_.size() >= init_protocol::kMaxPhases) return false;
+  if (phases_.size() >= most) return false;
   changed_[phases_.size()] = true;
   phases_.push_back(std::move(phase));
   return true;

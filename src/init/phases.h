@@ -19,8 +19,10 @@ class PhaseTable {
   // Begins a phase of init's own (again); its place, or SIZE_MAX when the table is full.
   size_t Begin(absl::string_view name, uint64_t deadline_ms);
   void End(size_t at, PhaseState state, absl::string_view message);
-  // Stores a phase under its name and owner; false when the table is full.
-  bool Store(Phase phase);
+  // Stores a phase under its name and owner; false when `most` are there.
+  bool Store(Phase phase, size_t most = init_protocol::kMaxPhases);
+  // Of `most` for machined's: the end of the machine must find room.
+  static constexpr size_t kMostWithMachined = init_protocol::kMaxPhases - 16;
 
   size_t size() const { return phases_.size(); }
   const Phase& operator[](size_t at) const { return phases_[at]; }

@@ -32,6 +32,8 @@ namespace {
 
 constexpr char kModuleList[] = "/usr/share/stele/modules";
 
+constexpr uint64_t kDevicesDeadlineMs = 10'000;
+
 // How a phase ended.
 struct Result {
   PhaseState state = kPhaseDone;
@@ -147,11 +149,10 @@ int LoadDeviceModules(uint64_t) {
 
 // Drivers of what is plugged in: machined looks for its disk and its network at once.
 Result Devices(Init::Parts& parts) {
-  constexpr uint64_t kDeadline = 10 * kSecond;
   if (!parts.real_boot) return {kPhaseSkipped, "not the machine's PID 1"};
   pid_t task = StartTask(LoadDeviceModules, 0);
   if (task < 0) return {kPhaseFailed, "make a process"};
-  uint64_t until = Now() + kDeadline;
+  uint64_t until = Now() + kDevicesDeadlineMs * kMillisecond;
   int status = 0;
   while (::waitpid(task, &status, WNOHANG) != task) {
     if (Now() >= until) return {kPhaseFailed, "a driver does not come up; going on without it"};
@@ -172,14 +173,21 @@ Result OpenWatchdog(Init::Parts& parts) {
 struct Step {
   const char* name;
   Result (*run)(Init::Parts& parts);
+  uint64_t deadline_ms = 0;  // none: it only asks the kernel, which answers at once
 };
 constexpr Step kSteps[] = {
-    {"mounts", Mounts},      {"limits", Limits},   {"cgroups", Cgroups}, {"etc-overlay", EtcOverlay},
-    {"host-name", HostName}, {"sysctls", Sysctls}, {"devices", Devices}, {"watchdog", OpenWatchdog},
+    {"mounts", Mounts},
+    {"limits", Limits},
+    {"cgroups", Cgroups},
+    {"etc-overlay", EtcOverlay},
+    {"host-name", HostName},
+    {"sysctls", Sysctls},
+    {"devices", Devices, kDevicesDeadlineMs},
+    {"watchdog", OpenWatchdog},
 };
 
 void RunStep(const Step& step, Init::Parts& parts) {
-  size_t phase = parts.phases.Begin(step.name, 0);
+  size_t phase = parts.phases.Begin(step.name, step.deadline_ms);
   Result result = Tolerate(parts, step.run(parts));
   parts.phases.End(phase, result.state, result.message);
   if (result.state == kPhaseFailed || result.state == kPhaseSkipped) {

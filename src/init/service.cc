@@ -175,7 +175,8 @@ void Service::OnDeadline(uint64_t now) {
       Kill();
       deadline_ = now + kKillAgain;
       return;
-    case RunState::kRunning:  // not executed yet, or the deadline would be kNever
+    case RunState::kRunning:   // not executed yet, or the deadline would be kNever
+      if (NoteExec()) return;  // it was, but the pipe could not be watched
       Log(Level::kWarning, "%s is stuck before exec: killed", state_.name.c_str());
       Kill();
       deadline_ = now + kKillAgain;
@@ -265,11 +266,14 @@ void Service::SpawnNow(uint64_t now) {
   Ended(now);
 }
 
-void Service::OnReady(uint32_t) {
-  if (!ReadStatus()) return;
+void Service::OnReady(uint32_t) { NoteExec(); }
+
+bool Service::NoteExec() {
+  if (!ReadStatus()) return false;
   if (state_.state == RunState::kRunning) deadline_ = kNever;
   changed_ = true;
   owner_.Executed(*this);
+  return true;
 }
 
 // End of file: the program runs (true). A SpawnError: the child is about to exit, OnExit tells.

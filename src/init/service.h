@@ -85,6 +85,7 @@ class Service : private FdHandler {
  private:
   void OnReady(uint32_t events) override;  // the status pipe
   bool ReadStatus();
+  bool NoteExec();  // false when it was not executed yet
   void CloseStatus();
   void SpawnNow(uint64_t now);
   SpawnError OpenSockets();
