@@ -1,6 +1,5 @@
 #include "machined/config_controller.h"
 
-#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "machined/config_plan.h"
 #include "machined/log.h"
@@ -114,12 +113,15 @@ void ConfigController::OnMounted(const Mounted& mounted) {
       Adopt(mounted.loaded);
   } else if (!mounted.disk.empty()) {
     PutVolume(kStateLabel, NotReady(mounted.state.status(), options_.storage.state_target));
-    node_->Emit("storage", kStateLabel, mounted.state.status().message(), machine::v1::SEVERITY_ERROR);
   }
   if (!mounted.data.ok()) {
     PutVolume(kDataLabel, NotReady(mounted.data.status(), options_.storage.data_target));
-    node_->Emit("storage", kDataLabel, mounted.data.status().message(), machine::v1::SEVERITY_ERROR);
-    Log("error: storage: ", mounted.data.status().message());
+    // Tried again for as long as it takes, told once.
+    std::string error(mounted.data.status().message());
+    if (error != storage_error_) {
+      node_->Emit("storage", kDataLabel, error, machine::v1::SEVERITY_ERROR);
+      storage_error_ = error;
+    }
     return Retry();
   }
   step_ = Step::kDone;
@@ -142,7 +144,6 @@ void ConfigController::Retry() {
 void ConfigController::Adopt(LoadedConfig loaded) {
   for (const std::string& warning : loaded.warnings) {
     node_->Emit("config", "running", warning, machine::v1::SEVERITY_WARNING);
-    Log("warning: config: ", warning);
   }
   message_ = loaded.warnings.empty() ? "" : loaded.warnings.front();
   if (loaded.config == nullptr) {

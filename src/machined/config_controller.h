@@ -69,6 +69,7 @@ class ConfigController : public Controller {
   bool state_mounted_ = false;  // generations go to the state partition
   bool storing_ = false;        // an Apply is being written
   std::string message_;         // of the config resource
+  std::string storage_error_;   // the last one told
   Generation running_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
