@@ -10,6 +10,8 @@
 namespace stele::osctl {
 namespace {
 
+constexpr char kGlobalTitle[] = "\nGlobal options:\n";
+
 using Lines = std::vector<std::pair<std::string, std::string>>;
 
 std::string OptionTerm(const Argument& argument) {
@@ -24,14 +26,18 @@ std::string PositionalTerm(const Argument& argument) {
   return argument.presence == Presence::kRequired ? term : absl::StrCat("[", term, "]");
 }
 
-void AppendSection(absl::string_view title, const Lines& lines, std::string* out) {
-  if (lines.empty()) return;
+void AppendLines(const Lines& lines, std::string* out) {
   size_t width = 0;
   for (const auto& [term, text] : lines) width = std::max(width, term.size());
-  absl::StrAppend(out, "\n", title, ":\n");
   for (const auto& [term, text] : lines) {
     absl::StrAppend(out, "  ", term, std::string(width - term.size() + 2, ' '), text, "\n");
   }
+}
+
+void AppendSection(absl::string_view title, const Lines& lines, std::string* out) {
+  if (lines.empty()) return;
+  absl::StrAppend(out, "\n", title, ":\n");
+  AppendLines(lines, out);
 }
 
 Lines OptionLines(const Command& command) {
@@ -42,6 +48,14 @@ Lines OptionLines(const Command& command) {
     if (argument.repeated()) help += " (may be given again)";
     if (argument.presence == Presence::kRequired) help += " (required)";
     lines.emplace_back(OptionTerm(argument), help);
+  }
+  return lines;
+}
+
+Lines ExitCodeLines() {
+  Lines lines;
+  for (const ExitCodeText& code : ExitCodes()) {
+    lines.emplace_back(absl::StrCat(static_cast<int>(code.code)), std::string(code.meaning));
   }
   return lines;
 }
@@ -57,7 +71,9 @@ std::string UsageLine(const std::vector<const Command*>& path) {
 }
 
 void AppendReference(const Command& root, std::vector<const Command*> path, std::string* out) {
-  absl::StrAppend(out, "\n## ", CommandPath(path), "\n\n```\n", HelpText(root, path), "```\n");
+  std::string help = HelpText(root, path);
+  if (path.size() > 1) help.resize(help.find(kGlobalTitle));  // once is enough on a page
+  absl::StrAppend(out, "\n## ", CommandPath(path), "\n\n```\n", help, "```\n");
   for (const Command& child : path.back()->subcommands) {
     if (child.hidden) continue;
     path.push_back(&child);
@@ -95,9 +111,11 @@ std::string HelpText(const Command& root, const std::vector<const Command*>& pat
   }
   AppendSection("Arguments", positional, &out);
   if (&command != &root) AppendSection("Options", OptionLines(command), &out);
+  if (&command == &root) AppendSection("Exit codes", ExitCodeLines(), &out);
   Lines global = OptionLines(root);
   global.emplace_back("-h, --help", "shows this");
-  AppendSection("Global options", global, &out);
+  absl::StrAppend(&out, kGlobalTitle);
+  AppendLines(global, &out);
   return out;
 }
 

@@ -11,7 +11,7 @@ Command RootCommand(GlobalOptions* options) {
   root.description =
       "Contexts, with the nodes' addresses and the keys for them, are in $OSCTLCONFIG, else in\n"
       "$XDG_CONFIG_HOME/stele/config.yaml, else in ~/.config/stele/config.yaml.\n"
-      "Data goes to stdout, words to stderr. Exit codes are in docs/exit-codes.md.";
+      "Data goes to stdout, words to stderr.";
   root.arguments = {
       {"-n,--nodes", "NODE", "HOST[:PORT],… or all: the nodes to speak to; default: the context's only one",
        &options->nodes, Presence::kOptional, Completion::kNode},

@@ -5,7 +5,6 @@
 #include <map>
 #include <memory>
 
-#include "absl/strings/str_join.h"
 #include "osctl/commands/commands.h"
 #include "osctl/failure.h"
 #include "osctl/output/format.h"
@@ -116,19 +115,29 @@ ExitCode Get(Session& session, GetOptions options) {
   return Watch(session, options);
 }
 
+// "Types: a, b, …", in lines of a terminal's width.
+std::string TypeNames() {
+  std::string out = "Types:";
+  size_t begin = 0;
+  for (const ResourceType& type : ResourceTypes()) {
+    bool wraps = out.size() - begin + type.name.size() > 96;
+    if (wraps) begin = out.size() + 1;
+    absl::StrAppend(&out, wraps ? "\n  " : " ", type.name);
+  }
+  return out + "\n";
+}
+
 }  // namespace
 
 Command GetCommand() {
   auto options = std::make_shared<GetOptions>();
-  std::vector<std::string> names;
-  for (const ResourceType& type : ResourceTypes()) names.push_back(type.name);
   Command command;
   command.name = "get";
   command.summary = "shows resources: services, pods, links, phases, …";
-  command.description = absl::StrCat("Types: ", absl::StrJoin(names, ", "),
-                                     ".\n`osctl get types` shows what the node knows, with short names.\n",
-                                     "Times are ages; -o wide shows them in full, and more columns. json and yaml hold "
-                                     "the protos' JSON,\nseveral resources under `items`.");
+  command.description = absl::StrCat(
+      TypeNames(), "`osctl get types` shows what the node knows, with short names.\n",
+      "Times are ages; -o wide shows them in full, and more columns. json and yaml hold the protos' JSON,\n"
+      "several resources under `items`.");
   command.arguments = {
       {"", "TYPE", "the type, or a short name of it", &options->type, Presence::kRequired, Completion::kResourceType},
       {"", "ID", "only these", &options->ids, Presence::kOptional, Completion::kResourceId},
