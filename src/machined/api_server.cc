@@ -20,7 +20,8 @@ constexpr int kAcceptsPerTurn = 32;
 
 class ApiServerImpl : public ApiServer, public FdHandler {
  public:
-  ApiServerImpl(OwnerLoop& loop, UniqueFd listener, uid_t client_uid, std::vector<std::unique_ptr<grpc::Service>> services)
+  ApiServerImpl(OwnerLoop& loop, UniqueFd listener, uid_t client_uid,
+                std::vector<std::unique_ptr<grpc::Service>> services)
       : loop_(loop), listener_(std::move(listener)), client_uid_(client_uid), services_(std::move(services)) {}
 
   ~ApiServerImpl() override {

@@ -46,7 +46,8 @@ absl::StatusOr<ResourcePtr> FindContainer(const Store& store, absl::string_view 
       if (Matches(wanted, *resource)) found.push_back(resource);
     }
   }
-  if (found.empty()) return absl::NotFoundError(absl::StrCat("no container ", wanted, ": `osctl get containers` lists them"));
+  if (found.empty())
+    return absl::NotFoundError(absl::StrCat("no container ", wanted, ": `osctl get containers` lists them"));
   if (found.size() == 1) return found.front();
   // Earlier runs of one container stay listed: the running one is meant, else the newest.
   ResourcePtr best;
@@ -60,7 +61,8 @@ absl::StatusOr<ResourcePtr> FindContainer(const Store& store, absl::string_view 
     name = full;
     const auto* chosen = best == nullptr ? nullptr : static_cast<const resource::v1::Container*>(best->body.get());
     if (chosen == nullptr || container.created().seconds() > chosen->created().seconds() ||
-        (container.created().seconds() == chosen->created().seconds() && container.created().nanos() > chosen->created().nanos())) {
+        (container.created().seconds() == chosen->created().seconds() &&
+         container.created().nanos() > chosen->created().nanos())) {
       best = resource;
     }
   }

@@ -26,7 +26,8 @@ class ContainerLogTest : public testing::Test {
   }
   void Write(const std::string& text) { std::ofstream(path_, std::ios::app) << text; }
   std::string Line(int second, const std::string& text, char tag = 'F') {
-    return absl::StrCat("2024-05-01T10:00:", second < 10 ? "0" : "", second, ".000000001Z stdout ", std::string(1, tag), " ", text, "\n");
+    return absl::StrCat("2024-05-01T10:00:", second < 10 ? "0" : "", second, ".000000001Z stdout ", std::string(1, tag),
+                        " ", text, "\n");
   }
   std::unique_ptr<LogSource> Open(const LogStart& from = {}) {
     auto log = ContainerLog::Open(path_, from);

@@ -29,7 +29,11 @@ class EventLogTest : public testing::Test {
 };
 
 TEST_F(EventLogTest, IdsAndEventsContinueAfterRestart) {
-  { EventLog log(path_); log.Add(Event("one")); log.Add(Event("two")); }
+  {
+    EventLog log(path_);
+    log.Add(Event("one"));
+    log.Add(Event("two"));
+  }
   EventLog log(path_);
   log.Add(Event("three"));
   auto events = log.After(1);
@@ -39,10 +43,17 @@ TEST_F(EventLogTest, IdsAndEventsContinueAfterRestart) {
 }
 
 TEST_F(EventLogTest, RecordCutOffByAKillIsDropped) {
-  { EventLog log(path_); log.Add(Event("one")); log.Add(Event("two")); }
+  {
+    EventLog log(path_);
+    log.Add(Event("one"));
+    log.Add(Event("two"));
+  }
   std::string bytes = *ReadFile(path_);
   ASSERT_EQ(::truncate(path_.c_str(), bytes.size() - 2), 0);
-  { EventLog log(path_); log.Add(Event("again")); }
+  {
+    EventLog log(path_);
+    log.Add(Event("again"));
+  }
   EventLog log(path_);
   auto events = log.After(0);
   ASSERT_EQ(events.size(), 2u);

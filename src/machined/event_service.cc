@@ -13,8 +13,8 @@ class EventService final : public machine::v1::EventService::CallbackService {
  public:
   explicit EventService(NodeApi& api) : api_(api) {}
 
-  grpc::ServerWriteReactor<StreamEventsResponse>* StreamEvents(grpc::CallbackServerContext*,
-                                                               const machine::v1::StreamEventsRequest* request) override {
+  grpc::ServerWriteReactor<StreamEventsResponse>* StreamEvents(
+      grpc::CallbackServerContext*, const machine::v1::StreamEventsRequest* request) override {
     auto* writer = new StreamWriter<StreamEventsResponse>(api_.node.loop());
     // An id of another boot means nothing in this one.
     uint64_t after = request->boot_id().empty() || request->boot_id() == api_.boot_id ? request->after_id() : 0;

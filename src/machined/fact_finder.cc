@@ -61,14 +61,18 @@ void FactFinder::Start(std::function<void()> on_change) {
   versions_.Set("kubelet", "");
   auto result = std::make_shared<absl::StatusOr<SubprocessResult>>();
   loop_.RunBlocking(
-      [result, kubelet = kubelet_] { *result = RunSubprocess({kubelet, "--version"}, {services::kPath}, kVersionTimeout); },
+      [result, kubelet = kubelet_] {
+        *result = RunSubprocess({kubelet, "--version"}, {services::kPath}, kVersionTimeout);
+      },
       [this, alive = alive_, result, on_change] {
         if (!*alive) return;
         std::string output = result->ok() ? std::string(absl::StripAsciiWhitespace((*result)->output)) : "";
         kubelet_minor_ = KubeletMinor(output);
         if (kubelet_minor_ == 0) {
           Log("error: kubelet --version: ", result->ok() ? output : result->status().message());
-          loop_.After(absl::Seconds(10), [this, alive, on_change] { if (*alive) Start(on_change); });
+          loop_.After(absl::Seconds(10), [this, alive, on_change] {
+            if (*alive) Start(on_change);
+          });
           return;
         }
         complete_ = true;
@@ -85,7 +89,8 @@ services::Facts FactFinder::Gather(Node& node) const {
     if (spec.dhcp4()) facts.dhcp_links.push_back(link);
   }
   std::set<std::string> servers;  // of all leases, each once and in an order that stays
-  for (const auto& [link, lease] : store.All<resource::v1::DhcpLease>()) servers.insert(lease.time_servers().begin(), lease.time_servers().end());
+  for (const auto& [link, lease] : store.All<resource::v1::DhcpLease>())
+    servers.insert(lease.time_servers().begin(), lease.time_servers().end());
   facts.dhcp_time_servers.assign(servers.begin(), servers.end());
   if (node.config() != nullptr) facts.cluster_ca = ClusterCaOf(node.config()->kubelet().kubeconfig());
   return facts;

@@ -11,8 +11,8 @@ using init_protocol::Type;
 
 namespace {
 
-constexpr size_t kMaxUnsent = 512;       // packets; init answers in order, so this many never pile up while it lives
-constexpr int kPacketsPerTurn = 64;      // then the other descriptors get their turn
+constexpr size_t kMaxUnsent = 512;   // packets; init answers in order, so this many never pile up while it lives
+constexpr int kPacketsPerTurn = 64;  // then the other descriptors get their turn
 
 std::vector<UniqueFd> TakeDescriptors(msghdr& header) {
   std::vector<UniqueFd> fds;
@@ -123,9 +123,8 @@ bool InitClient::Receive() {
     return false;
   }
   std::vector<UniqueFd> fds = TakeDescriptors(header);
-  absl::Status status = header.msg_flags & MSG_TRUNC
-                            ? absl::InvalidArgumentError("a packet over the bound")
-                            : Handle({packet, static_cast<size_t>(size)}, std::move(fds));
+  absl::Status status = header.msg_flags & MSG_TRUNC ? absl::InvalidArgumentError("a packet over the bound")
+                                                     : Handle({packet, static_cast<size_t>(size)}, std::move(fds));
   if (!status.ok()) Lose(Annotate(status, "message of init"));
   return !lost_;
 }
@@ -144,8 +143,7 @@ absl::Status InitClient::Handle(absl::Span<const uint8_t> packet, std::vector<Un
       if (found == waiting_.end()) return absl::OkStatus();
       Done done = std::move(found->second);
       waiting_.erase(found);
-      done(reply.error == 0 ? absl::OkStatus()
-                            : StatusFromErrno(reply.error, absl::StrCat("init: ", reply.text)));
+      done(reply.error == 0 ? absl::OkStatus() : StatusFromErrno(reply.error, absl::StrCat("init: ", reply.text)));
       return absl::OkStatus();
     }
     case Type::kState: {

@@ -91,7 +91,8 @@ absl::StatusOr<size_t> LogWriter::MoveFrom(int pipe, size_t most) {
   RETURN_IF_ERROR(RotateIfDue());
   RecordTime();
   off64_t offset = size_;
-  ssize_t moved = ::splice(pipe, nullptr, segment_.get(), &offset, std::min<size_t>(most, kSegmentSize), SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+  ssize_t moved = ::splice(pipe, nullptr, segment_.get(), &offset, std::min<size_t>(most, kSegmentSize),
+                           SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
   if (moved < 0) {
     if (errno == EAGAIN || errno == EINTR) return 0;
     return ErrnoStatus("splice to ", SegmentPath(directory_, start_));
@@ -306,7 +307,8 @@ void SegmentReader::AddMarks(uint64_t begin, uint64_t end, LogChunk& chunk) {
     }
   }
   // The last record at or before `begin`, then all up to `end`.
-  auto later = std::upper_bound(times_.begin(), times_.end(), begin, [](uint64_t place, const LogTime& time) { return place < time.offset; });
+  auto later = std::upper_bound(times_.begin(), times_.end(), begin,
+                                [](uint64_t place, const LogTime& time) { return place < time.offset; });
   if (later != times_.begin()) chunk.marks.push_back({0, absl::FromUnixNanos(std::prev(later)->time_ns)});
   for (; later != times_.end() && later->offset < end; ++later) {
     chunk.marks.push_back({static_cast<uint32_t>(later->offset - begin), absl::FromUnixNanos(later->time_ns)});

@@ -65,7 +65,8 @@ class LogWriter {
 // Reads a service's log. `boot` tells cursors of this boot from those of others.
 class SegmentReader : public LogSource {
  public:
-  static absl::StatusOr<std::unique_ptr<SegmentReader>> Open(std::string directory, std::string boot, const LogStart& from);
+  static absl::StatusOr<std::unique_ptr<SegmentReader>> Open(std::string directory, std::string boot,
+                                                             const LogStart& from);
   absl::StatusOr<LogChunk> Next() override;
 
  private:
@@ -86,8 +87,8 @@ class SegmentReader : public LogSource {
   uint64_t place_ = 0;
   uint64_t start_ = 0;
   UniqueFd segment_;
-  std::vector<LogTime> times_;   // of the open segment, as far as read
-  size_t times_read_ = 0;        // bytes of the index
+  std::vector<LogTime> times_;  // of the open segment, as far as read
+  size_t times_read_ = 0;       // bytes of the index
 };
 
 }  // namespace stele::machined

@@ -163,7 +163,8 @@ TEST_F(LogSegments, SinceAndMarksTellTimes) {
 }
 
 TEST_F(LogSegments, ABadCursorIsRefused) {
-  EXPECT_EQ(SegmentReader::Open(directory_, kBoot, {.cursor = "nonsense"}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(SegmentReader::Open(directory_, kBoot, {.cursor = "nonsense"}).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 // The promise of docs/decisions/log-splice.md: writers killed at any moment, every line once.

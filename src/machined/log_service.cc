@@ -18,7 +18,6 @@
 #include "stele/machine/v1/log_service.grpc.pb.h"
 #include "stele/resource/v1/workload.pb.h"
 
-
 namespace stele::machined {
 namespace {
 
@@ -49,7 +48,8 @@ grpc::ByteBuffer Encode(LogChunk chunk) {
   size_t data_size = chunk.data.size();
   char* data = chunk.data.release();
   grpc::Slice slices[] = {grpc::Slice(head, head_size),
-                          grpc::Slice(data, data_size, [](void* bytes) { delete[] static_cast<char*>(bytes); }, data),
+                          grpc::Slice(
+                              data, data_size, [](void* bytes) { delete[] static_cast<char*>(bytes); }, data),
                           grpc::Slice(rest.SerializeAsString())};
   return grpc::ByteBuffer(slices, 3);
 }
@@ -105,20 +105,25 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
 
   absl::StatusOr<std::unique_ptr<LogSource>> Open() {
     switch (request_.source_case()) {
-      case ReadLogRequest::kService: return api_.logs.Open(request_.service(), From());
-      case ReadLogRequest::kKernel: return OpenKernelLog(api_.boot_id, From());
+      case ReadLogRequest::kService:
+        // init has no pipe of its own: it writes to the kernel's log.
+        if (request_.service() == "init") return OpenKernelLog(api_.boot_id, From(), "init: ");
+        return api_.logs.Open(request_.service(), From());
+      case ReadLogRequest::kKernel:
+        return OpenKernelLog(api_.boot_id, From());
       case ReadLogRequest::kContainer: {
         ASSIGN_OR_RETURN(ResourcePtr container, FindContainer(api_.node.store(), request_.container().container()));
         container_id_ = container->id;
         return ContainerLog::Open(static_cast<const resource::v1::Container&>(*container->body).log_path(), From());
       }
-      case ReadLogRequest::SOURCE_NOT_SET: break;
+      case ReadLogRequest::SOURCE_NOT_SET:
+        break;
     }
     return absl::InvalidArgumentError("which log? Give a service, kernel or container");
   }
 
   void Follow() {
-    if (request_.has_service()) {
+    if (request_.has_service() && request_.service() != "init") {
       subscription_ = api_.logs.Subscribe(request_.service(), [this] { More(); });
     } else {
       Poll();
@@ -204,22 +209,24 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   OwnerLoop::TimerId timer_ = 0;               // owner thread
   std::unique_ptr<LogSource> source_;          // whoever holds busy_
   bool may_block_ = false;
-  std::string container_id_;                   // owner thread
-  std::atomic<bool> ended_ = false;            // the container has
-  bool ended_before_read_ = false;             // whoever holds busy_
+  std::string container_id_;         // owner thread
+  std::atomic<bool> ended_ = false;  // the container has
+  bool ended_before_read_ = false;   // whoever holds busy_
   grpc::ByteBuffer buffer_;
   std::mutex mutex_;
-  bool more_ = false;       // a read is worth while
-  bool busy_ = false;       // a read or a write is under way
+  bool more_ = false;  // a read is worth while
+  bool busy_ = false;  // a read or a write is under way
   bool cancelled_ = false;
   bool finished_ = false;
 };
 
-class LogService final : public machine::v1::LogService::WithRawCallbackMethod_ReadLog<machine::v1::LogService::Service> {
+class LogService final
+    : public machine::v1::LogService::WithRawCallbackMethod_ReadLog<machine::v1::LogService::Service> {
  public:
   explicit LogService(NodeApi& api) : api_(api) {}
 
-  grpc::ServerWriteReactor<grpc::ByteBuffer>* ReadLog(grpc::CallbackServerContext*, const grpc::ByteBuffer* bytes) override {
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* ReadLog(grpc::CallbackServerContext*,
+                                                      const grpc::ByteBuffer* bytes) override {
     ReadLogRequest request;
     grpc::ByteBuffer copy(*bytes);
     grpc::ProtoBufferReader reader(&copy);

@@ -43,7 +43,7 @@ struct LogChunk {
 inline constexpr size_t kLogChunk = 512 * 1024;
 
 struct LogStart {
-  std::string cursor;  // just after this; else:
+  std::string cursor;       // just after this; else:
   uint32_t tail_lines = 0;  // 0: from the oldest kept line
   absl::Time since = absl::InfinitePast();
 };

@@ -17,6 +17,7 @@
 #include "machined/api_server.h"
 #include "machined/config_controller.h"
 #include "machined/event_log.h"
+#include "machined/fact_finder.h"
 #include "machined/idle_memory.h"
 #include "machined/init_client.h"
 #include "machined/log.h"
@@ -24,7 +25,6 @@
 #include "machined/phase_board.h"
 #include "machined/probe.h"
 #include "machined/runtime.h"
-#include "machined/fact_finder.h"
 #include "machined/service_files.h"
 #include "machined/service_manager.h"
 #include "services/service_list.h"
@@ -137,9 +137,9 @@ class InitNews : public InitListener {
 absl::StatusOr<ServiceManager::Wanted> WantedServices(Node& node, const FactFinder& finder) {
   services::Facts facts = finder.Gather(node);
   services::ServiceSet set = services::AllServices(node.config(), facts);
-  RETURN_IF_ERROR(WriteServiceFiles(set));
+  absl::Status files = WriteServiceFiles(set);
   bool complete = node.config() != nullptr && facts.data_ready && !facts.hostname.empty() && finder.complete();
-  return ServiceManager::Wanted{std::move(set.services), complete};
+  return ServiceManager::Wanted{std::move(set.services), complete, files};
 }
 
 absl::Status Run() {
@@ -179,8 +179,8 @@ absl::Status Run() {
   // The API before the controllers: a node without network, disk or configuration answers.
   NodeApi api = {runtime, events, init, services, config, logs, versions, boot_id};
   std::vector<std::unique_ptr<grpc::Service>> handlers;
-  for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeImageService, MakeLogService,
-                    MakeConfigService}) {
+  for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeImageService,
+                    MakeLogService, MakeConfigService}) {
     handlers.push_back(make(api));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ApiServer> server,

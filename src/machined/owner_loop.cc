@@ -117,7 +117,8 @@ class Timers : public FdHandler {
 
   OwnerLoop::TimerId After(absl::Duration delay, std::function<void()> work) {
     OwnerLoop::TimerId id = ++last_id_;
-    auto due = by_time_.emplace(Now() + std::max<int64_t>(0, absl::ToInt64Nanoseconds(delay)), Timer{id, std::move(work)});
+    auto due =
+        by_time_.emplace(Now() + std::max<int64_t>(0, absl::ToInt64Nanoseconds(delay)), Timer{id, std::move(work)});
     by_id_.emplace(id, due);
     if (due == by_time_.begin()) Arm();
     return id;
@@ -196,7 +197,9 @@ class OwnerLoopImpl : public OwnerLoop {
     });
   }
 
-  TimerId After(absl::Duration delay, std::function<void()> work) override { return timers_.After(delay, std::move(work)); }
+  TimerId After(absl::Duration delay, std::function<void()> work) override {
+    return timers_.After(delay, std::move(work));
+  }
   void Cancel(TimerId timer) override { timers_.Cancel(timer); }
   EventLoop& events() override { return events_; }
   bool OnOwnerThread() const override { return owner_.load() == std::this_thread::get_id(); }

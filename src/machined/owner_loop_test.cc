@@ -32,7 +32,10 @@ TEST(OwnerLoop, RunsPostsOfOneThreadInOrder) {
 TEST(OwnerLoop, TimersRunByTimeAndCancelledOnesNever) {
   auto loop = MakeLoop();
   std::string order;
-  loop->After(absl::Milliseconds(30), [&] { order += 'c'; loop->Stop(); });
+  loop->After(absl::Milliseconds(30), [&] {
+    order += 'c';
+    loop->Stop();
+  });
   loop->After(absl::Milliseconds(10), [&] { order += 'a'; });
   auto cancelled = loop->After(absl::Milliseconds(15), [&] { order += 'x'; });
   loop->After(absl::Milliseconds(20), [&] { order += 'b'; });

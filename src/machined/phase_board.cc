@@ -83,17 +83,23 @@ void PhaseBoard::Advance(const PhaseStep& step) {
   if (IsOver(phase.state) && !failed) return;
   uint64_t now = BootTimeNs();
   if (phase.state == resource::v1::PHASE_STATE_PENDING) {
-    if (!std::all_of(step.after.begin(), step.after.end(), [this](const char* name) { return IsThrough(name); })) return;
+    if (!std::all_of(step.after.begin(), step.after.end(), [this](const char* name) { return IsThrough(name); }))
+      return;
     phase.state = resource::v1::PHASE_STATE_RUNNING;
     phase.start_ns = now;
     phase.deadline_ms = absl::ToInt64Milliseconds(step.deadline);
   }
   PhaseCheck check = step.check(*node_);
   switch (check.result) {
-    case PhaseCheck::kDone: phase.state = resource::v1::PHASE_STATE_DONE; break;
-    case PhaseCheck::kSkipped: phase.state = resource::v1::PHASE_STATE_SKIPPED; break;
+    case PhaseCheck::kDone:
+      phase.state = resource::v1::PHASE_STATE_DONE;
+      break;
+    case PhaseCheck::kSkipped:
+      phase.state = resource::v1::PHASE_STATE_SKIPPED;
+      break;
     case PhaseCheck::kWaiting:
-      if (!failed && now - phase.start_ns > phase.deadline_ms * 1'000'000) phase.state = resource::v1::PHASE_STATE_FAILED;
+      if (!failed && now - phase.start_ns > phase.deadline_ms * 1'000'000)
+        phase.state = resource::v1::PHASE_STATE_FAILED;
       break;
   }
   // A late end is an end, and tells how late.
@@ -112,13 +118,16 @@ void PhaseBoard::Report(const Phase& phase) {
   absl::Duration took = absl::Nanoseconds(phase.end_ns - phase.start_ns);
   switch (phase.state) {
     case resource::v1::PHASE_STATE_DONE:
-      return node_->Emit("phase", phase.name, absl::StrCat("done in ", absl::FormatDuration(absl::Trunc(took, absl::Milliseconds(1)))));
-    case resource::v1::PHASE_STATE_SKIPPED: return node_->Emit("phase", phase.name, absl::StrCat("skipped: ", phase.message));
+      return node_->Emit("phase", phase.name,
+                         absl::StrCat("done in ", absl::FormatDuration(absl::Trunc(took, absl::Milliseconds(1)))));
+    case resource::v1::PHASE_STATE_SKIPPED:
+      return node_->Emit("phase", phase.name, absl::StrCat("skipped: ", phase.message));
     case resource::v1::PHASE_STATE_FAILED:
       return node_->Emit("phase", phase.name,
                          absl::StrCat("not done within ", phase.deadline_ms / 1000, " s: ", phase.message),
                          machine::v1::SEVERITY_ERROR);
-    default: return;
+    default:
+      return;
   }
 }
 
@@ -145,7 +154,8 @@ absl::Status PhaseBoard::Publish() {
     out.set_state(static_cast<PhaseState>(phase->state));
     if (phase->start_ns != 0) SetDuration(phase->start_ns, *out.mutable_start());
     // One that runs has no end yet, and is not rewritten every turn to say so.
-    if (phase->end_ns >= phase->start_ns && phase->end_ns != 0) SetDuration(phase->end_ns - phase->start_ns, *out.mutable_duration());
+    if (phase->end_ns >= phase->start_ns && phase->end_ns != 0)
+      SetDuration(phase->end_ns - phase->start_ns, *out.mutable_duration());
     out.set_message(phase->message);
     if (phase->deadline_ms != 0) SetDuration(phase->deadline_ms * 1'000'000, *out.mutable_deadline());
   }

@@ -10,7 +10,8 @@ namespace {
 PhaseCheck Config(Node& node) {
   if (node.config() != nullptr) return {PhaseCheck::kDone, ""};
   const auto* status = node.store().Find<resource::v1::ConfigStatus>("running");
-  return {PhaseCheck::kWaiting, status == nullptr || status->message().empty() ? "no configuration" : status->message()};
+  return {PhaseCheck::kWaiting,
+          status == nullptr || status->message().empty() ? "no configuration" : status->message()};
 }
 
 PhaseCheck Storage(Node& node) {

@@ -47,7 +47,8 @@ absl::StatusOr<UniqueFd> ConnectTcp(const std::string& target, absl::Duration ti
   std::pair<std::string, std::string> parts = absl::StrSplit(target, absl::MaxSplits(':', 1));
   sockaddr_in address = {.sin_family = AF_INET};
   uint32_t port = 0;
-  if (::inet_pton(AF_INET, parts.first.c_str(), &address.sin_addr) != 1 || !absl::SimpleAtoi(parts.second, &port) || port > 65535) {
+  if (::inet_pton(AF_INET, parts.first.c_str(), &address.sin_addr) != 1 || !absl::SimpleAtoi(parts.second, &port) ||
+      port > 65535) {
     return absl::InvalidArgumentError(absl::StrCat(target, ": not an address and port"));
   }
   address.sin_port = htons(port);
@@ -61,7 +62,8 @@ absl::Status ProbeHttp(const std::string& url, absl::Duration timeout) {
   if (!absl::ConsumePrefix(&rest, "http://")) return absl::InvalidArgumentError(absl::StrCat(url, ": not http://"));
   std::pair<std::string, std::string> parts = absl::StrSplit(rest, absl::MaxSplits('/', 1));
   ASSIGN_OR_RETURN(UniqueFd fd, ConnectTcp(parts.first, timeout));
-  RETURN_IF_ERROR(WriteAll(fd.get(), absl::StrCat("GET /", parts.second, " HTTP/1.0\r\nHost: ", parts.first, "\r\n\r\n")));
+  RETURN_IF_ERROR(
+      WriteAll(fd.get(), absl::StrCat("GET /", parts.second, " HTTP/1.0\r\nHost: ", parts.first, "\r\n\r\n")));
   char answer[64];
   ssize_t size = ::recv(fd.get(), answer, sizeof answer, 0);
   if (size < 0) return ErrnoStatus(url, ": no answer");
@@ -82,10 +84,12 @@ absl::Status ProbeTls(const std::string& target, absl::Duration timeout) {
   SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION);
   std::unique_ptr<SSL, decltype(&SSL_free)> tls(SSL_new(context.get()), SSL_free);
   static constexpr unsigned char kHttp2[] = {2, 'h', '2'};  // gRPC ends a handshake without it
-  if (tls == nullptr || SSL_set_fd(tls.get(), fd.get()) != 1 || SSL_set_alpn_protos(tls.get(), kHttp2, sizeof kHttp2) != 0) {
+  if (tls == nullptr || SSL_set_fd(tls.get(), fd.get()) != 1 ||
+      SSL_set_alpn_protos(tls.get(), kHttp2, sizeof kHttp2) != 0) {
     return absl::ResourceExhaustedError("no memory for TLS");
   }
-  if (SSL_connect(tls.get()) != 1) return absl::UnavailableError(absl::StrCat(target, ": the TLS handshake does not end"));
+  if (SSL_connect(tls.get()) != 1)
+    return absl::UnavailableError(absl::StrCat(target, ": the TLS handshake does not end"));
   return absl::OkStatus();
 }
 
@@ -95,11 +99,16 @@ absl::Status Probe(const ServiceSpec::Readiness& readiness, absl::Duration timeo
   using Kind = ServiceSpec::Readiness::Kind;
   switch (readiness.kind) {
     case Kind::kStarted:
-    case Kind::kExited: return absl::OkStatus();
-    case Kind::kUnixSocket: return ConnectUnix(readiness.target, timeout).status();
-    case Kind::kHttp: return ProbeHttp(readiness.target, timeout);
-    case Kind::kTls: return ProbeTls(readiness.target, timeout);
-    case Kind::kCri: return CriReady(readiness.target, services::kPauseImage, timeout);
+    case Kind::kExited:
+      return absl::OkStatus();
+    case Kind::kUnixSocket:
+      return ConnectUnix(readiness.target, timeout).status();
+    case Kind::kHttp:
+      return ProbeHttp(readiness.target, timeout);
+    case Kind::kTls:
+      return ProbeTls(readiness.target, timeout);
+    case Kind::kCri:
+      return CriReady(readiness.target, services::kPauseImage, timeout);
   }
   return absl::InvalidArgumentError("unknown readiness check");
 }

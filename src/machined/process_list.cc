@@ -76,7 +76,8 @@ std::unique_ptr<resource::v1::Process> ReadProcess(const std::string& directory)
   for (absl::string_view line : absl::StrSplit(ReadFile(directory + "/cgroup").value_or(""), '\n')) {
     if (absl::ConsumePrefix(&line, "0::")) process->set_cgroup(std::string(line));
   }
-  process->set_command(CommandLine(ReadFile(directory + "/cmdline").value_or(""), stat->substr(open + 1, close - open - 1)));
+  process->set_command(
+      CommandLine(ReadFile(directory + "/cmdline").value_or(""), stat->substr(open + 1, close - open - 1)));
   return process;
 }
 
@@ -89,7 +90,8 @@ absl::StatusOr<Provided> ReadProcesses() {
   while (dirent* entry = ::readdir(proc.get())) {
     int pid;
     if (!absl::SimpleAtoi(entry->d_name, &pid)) continue;
-    if (auto process = ReadProcess(absl::StrCat("/proc/", pid))) processes.emplace(absl::StrCat(pid), std::move(process));
+    if (auto process = ReadProcess(absl::StrCat("/proc/", pid)))
+      processes.emplace(absl::StrCat(pid), std::move(process));
   }
   return processes;
 }

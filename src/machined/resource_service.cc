@@ -4,8 +4,8 @@
 #include "machined/api.h"
 #include "machined/grpc_status.h"
 #include "machined/provider.h"
-#include "machined/stream_writer.h"
 #include "machined/store.h"
+#include "machined/stream_writer.h"
 #include "stele/machine/v1/resource_service.grpc.pb.h"
 
 namespace stele::machined {

@@ -24,7 +24,8 @@ void Runtime::StartControllers(std::vector<std::unique_ptr<Controller>> controll
     Entry* borrowed = entry.get();
     borrowed->controller->SetWake([this, borrowed] { Wake(*borrowed); });
     if (absl::Status status = borrowed->controller->Start(*this); !status.ok()) {
-      Emit("system", borrowed->controller->name(), absl::StrCat("start controller ", borrowed->controller->name(), ": ", status.message()),
+      Emit("system", borrowed->controller->name(),
+           absl::StrCat("start controller ", borrowed->controller->name(), ": ", status.message()),
            machine::v1::SEVERITY_ERROR);
       continue;
     }
@@ -95,7 +96,9 @@ void Runtime::Emit(absl::string_view kind, absl::string_view subject, absl::stri
   event.set_severity(severity);
   std::string line = absl::StrCat(kind, " ", subject, ": ", message);
   TellConsole(severity, line);
-  Log(severity == machine::v1::SEVERITY_ERROR ? "error: " : severity == machine::v1::SEVERITY_WARNING ? "warning: " : "",
+  Log(severity == machine::v1::SEVERITY_ERROR     ? "error: "
+      : severity == machine::v1::SEVERITY_WARNING ? "warning: "
+                                                  : "",
       line);
   events_.Add(std::move(event));
 }

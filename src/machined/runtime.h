@@ -33,10 +33,10 @@ class Runtime : public Node {
  private:
   struct Entry {
     std::unique_ptr<Controller> controller;
-    bool queued = false;              // a Reconcile is posted
-    OwnerLoop::TimerId retry = 0;     // 0: none
+    bool queued = false;           // a Reconcile is posted
+    OwnerLoop::TimerId retry = 0;  // 0: none
     absl::Duration backoff;
-    std::string error;                // of the last Reconcile
+    std::string error;  // of the last Reconcile
   };
   void Wake(Entry& entry);
   void WakeAll();

@@ -71,9 +71,7 @@ TEST_F(RuntimeTest, OwnWritesDoNotWake) {
 
 TEST_F(RuntimeTest, AnErrorIsTriedAgainAndToldOnce) {
   int turns = 0;
-  Start("fails", {}, [&] {
-    return ++turns < 3 ? absl::UnavailableError("no disk yet") : absl::OkStatus();
-  });
+  Start("fails", {}, [&] { return ++turns < 3 ? absl::UnavailableError("no disk yet") : absl::OkStatus(); });
   RunFor(absl::Milliseconds(3500));  // tries at 0, 1 and 3 s
   EXPECT_EQ(turns, 3);
   std::vector<std::string> messages;

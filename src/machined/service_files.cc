@@ -22,7 +22,8 @@ absl::Status MakeDirectory(const ServiceDirectory& directory, const std::string&
   struct stat now;
   if (::stat(path.c_str(), &now) != 0) return ErrnoStatus("look at ", path);
   // Its mode as told, whatever the umask or an earlier version made of it.
-  if ((now.st_uid != directory.uid || now.st_gid != directory.gid) && ::chown(path.c_str(), directory.uid, directory.gid) != 0) {
+  if ((now.st_uid != directory.uid || now.st_gid != directory.gid) &&
+      ::chown(path.c_str(), directory.uid, directory.gid) != 0) {
     return ErrnoStatus("give ", path, " to user ", directory.uid);
   }
   if ((now.st_mode & kModeBits) != directory.mode && ::chmod(path.c_str(), directory.mode) != 0) {
@@ -50,7 +51,8 @@ absl::Status WriteOne(const ServiceFile& file, const std::string& root) {
   return ReplaceFile(path, *file.content, file.mode, file.uid, file.gid);
 }
 
-absl::Status RemoveUnlisted(const ServiceDirectory& directory, const std::set<std::string>& listed, const std::string& root) {
+absl::Status RemoveUnlisted(const ServiceDirectory& directory, const std::set<std::string>& listed,
+                            const std::string& root) {
   std::string path = root + directory.path;
   std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(path.c_str()), ::closedir);
   if (entries == nullptr) return ErrnoStatus("open ", path);
@@ -58,7 +60,8 @@ absl::Status RemoveUnlisted(const ServiceDirectory& directory, const std::set<st
     std::string name = entry->d_name;
     if (name == "." || name == ".." || listed.count(absl::StrCat(directory.path, "/", name)) > 0) continue;
     std::string file = absl::StrCat(path, "/", name);
-    if (::unlink(file.c_str()) != 0 && errno != EISDIR && errno != EPERM && errno != ENOENT) return ErrnoStatus("remove ", file);
+    if (::unlink(file.c_str()) != 0 && errno != EISDIR && errno != EPERM && errno != ENOENT)
+      return ErrnoStatus("remove ", file);
   }
   return absl::OkStatus();
 }
@@ -66,16 +69,17 @@ absl::Status RemoveUnlisted(const ServiceDirectory& directory, const std::set<st
 }  // namespace
 
 absl::Status WriteServiceFiles(const services::ServiceSet& set, const std::string& root) {
-  for (const ServiceDirectory& directory : set.directories) RETURN_IF_ERROR(MakeDirectory(directory, root));
+  absl::Status first;
+  for (const ServiceDirectory& directory : set.directories) first.Update(MakeDirectory(directory, root));
   std::set<std::string> listed;
   for (const ServiceFile& file : set.files) {
     listed.insert(file.path);
-    RETURN_IF_ERROR(WriteOne(file, root));
+    first.Update(WriteOne(file, root));
   }
   for (const ServiceDirectory& directory : set.directories) {
-    if (directory.only_listed_files) RETURN_IF_ERROR(RemoveUnlisted(directory, listed, root));
+    if (directory.only_listed_files) first.Update(RemoveUnlisted(directory, listed, root));
   }
-  return absl::OkStatus();
+  return first;
 }
 
 }  // namespace stele::machined

@@ -54,7 +54,11 @@ absl::Status NoSuchService(absl::string_view service) {
 }  // namespace
 
 ServiceManager::ServiceManager(OwnerLoop& loop, InitClient& init, Source source, Check check, std::string stopped_file)
-    : loop_(loop), init_(init), source_(std::move(source)), check_(std::move(check)), stopped_file_(std::move(stopped_file)) {
+    : loop_(loop),
+      init_(init),
+      source_(std::move(source)),
+      check_(std::move(check)),
+      stopped_file_(std::move(stopped_file)) {
   absl::StatusOr<std::string> names = ReadFile(stopped_file_);
   if (!names.ok()) return;  // nobody stopped anything in this boot
   for (absl::string_view line : absl::StrSplit(*names, '\n', absl::SkipEmpty())) stopped_.insert(std::string(line));
@@ -92,27 +96,31 @@ absl::Status ServiceManager::Reconcile() {
     bool runs = service.known && service.init.desired_up;
     if (!service.wanted) {
       if (!runs || (complete_ && Settled(kSettledToRemove))) RemoveUnwanted(name, service);
-    } else if (uint64_t hash = init_protocol::SpecHash(service.spec); !service.known || service.init.spec_hash != hash) {
+    } else if (uint64_t hash = init_protocol::SpecHash(service.spec);
+               !service.known || service.init.spec_hash != hash) {
       if (hash != service.refused_hash && (!runs || Settled(kSettledToRestart))) Define(service, hash);
     } else {
       Act(service);
     }
   }
   Publish();
-  return absl::OkStatus();
+  return Annotate(problem_, "write the files of services");
 }
 
 // When not, another turn comes at that time.
 bool ServiceManager::Settled(absl::Duration time) {
   absl::Duration left = listed_at_ + time - absl::Now();
   if (left <= absl::ZeroDuration()) return true;
-  loop_.After(left, [this, alive = alive_] { if (*alive) Wake(); });
+  loop_.After(left, [this, alive = alive_] {
+    if (*alive) Wake();
+  });
   return false;
 }
 
 absl::Status ServiceManager::UpdateWanted() {
   ASSIGN_OR_RETURN(Wanted wanted, source_(*node_));
   complete_ = wanted.complete;
+  problem_ = wanted.problem;
   for (auto& [name, service] : services_) service.wanted = false;
   for (ServiceSpec& spec : wanted.services) {
     Service& service = services_[spec.name];
@@ -148,7 +156,8 @@ void ServiceManager::Define(Service& service, uint64_t hash) {
 void ServiceManager::Act(Service& service) {
   const std::string name = service.spec.name;
   switch (ActionFor(FactsOf(name, service))) {
-    case ServiceAction::kNone: return;
+    case ServiceAction::kNone:
+      return;
     case ServiceAction::kStart:
       service.asked = true;
       return init_.StartService(name, Asked(name, "start"));
@@ -189,7 +198,9 @@ InitClient::Done ServiceManager::Asked(const std::string& name, absl::string_vie
     if (status.ok()) {
       Wake();
     } else {
-      loop_.After(absl::Seconds(10), [this, alive = alive_] { if (*alive) Wake(); });
+      loop_.After(absl::Seconds(10), [this, alive = alive_] {
+        if (*alive) Wake();
+      });
       Publish();
     }
   };
@@ -218,9 +229,9 @@ std::string ServiceManager::WaitsFor(const Service& service) const {
 
 void ServiceManager::OnServiceState(const init_protocol::ServiceState& state) {
   Service& service = services_[state.name];
-  bool new_process = state.state == RunState::kRunning &&
-                     (!service.known || service.init.state != RunState::kRunning || service.init.starts != state.starts ||
-                      service.init.pid != state.pid);
+  bool new_process =
+      state.state == RunState::kRunning && (!service.known || service.init.state != RunState::kRunning ||
+                                            service.init.starts != state.starts || service.init.pid != state.pid);
   if (service.init.started_ns != state.started_ns) service.started = FromBootTime(state.started_ns);
   service.known = true;
   service.init = state;
@@ -274,10 +285,11 @@ void ServiceManager::RunProbe(const std::string& name) {
   if (service.probing || service.init.state != RunState::kRunning) return;
   service.probing = true;
   auto result = std::make_shared<absl::Status>();
-  loop_.RunBlocking([check = check_, readiness = service.spec.readiness, result] { *result = check(readiness, kProbeTimeout); },
-                    [this, alive = alive_, name, round = service.probe_round, result] {
-                      if (*alive) OnProbed(name, round, *result);
-                    });
+  loop_.RunBlocking(
+      [check = check_, readiness = service.spec.readiness, result] { *result = check(readiness, kProbeTimeout); },
+      [this, alive = alive_, name, round = service.probe_round, result] {
+        if (*alive) OnProbed(name, round, *result);
+      });
 }
 
 void ServiceManager::OnProbed(const std::string& name, uint64_t round, const absl::Status& result) {
@@ -342,7 +354,8 @@ void ServiceManager::PublishOne(const std::string& name, Service& service) {
     std::string why = bad ? shown.message() : "";
     if (state == resource::v1::SERVICE_STATE_BACKOFF) why = shown.last_exit();
     node_->Emit("service", name,
-                absl::StrCat(StateName(before), " → ", StateName(state), service.init.pid != 0 ? absl::StrCat(", pid ", service.init.pid) : "",
+                absl::StrCat(StateName(before), " → ", StateName(state),
+                             service.init.pid != 0 ? absl::StrCat(", pid ", service.init.pid) : "",
                              why.empty() ? "" : ": ", why),
                 bad ? machine::v1::SEVERITY_WARNING : machine::v1::SEVERITY_INFO);
   }
@@ -373,7 +386,8 @@ void ServiceManager::StartService(absl::string_view service, absl::Duration time
     init_.StartService(name, Asked(name, "start"));
   }
   Wake();
-  Wait(name, timeout, [](const Service& it) { return IsReady(it.state); }, std::move(done));
+  Wait(
+      name, timeout, [](const Service& it) { return IsReady(it.state); }, std::move(done));
 }
 
 void ServiceManager::AskInit(void (InitClient::*request)(absl::string_view, InitClient::Done), const std::string& name,
@@ -402,11 +416,12 @@ void ServiceManager::StopService(absl::string_view service, How how, absl::Durat
   // Forced also while an orderly stop is under way.
   if (how == How::kForced && found->second.known) AskInit(&InitClient::StopService, name, found->second, how);
   Wake();
-  Wait(name, timeout,
-       [](const Service& it) {
-         return !it.init.desired_up && (it.init.state == RunState::kStopped || it.init.state == RunState::kFinished);
-       },
-       std::move(done));
+  Wait(
+      name, timeout,
+      [](const Service& it) {
+        return !it.init.desired_up && (it.init.state == RunState::kStopped || it.init.state == RunState::kFinished);
+      },
+      std::move(done));
 }
 
 void ServiceManager::RestartService(absl::string_view service, How how, absl::Duration timeout, Done done) {
@@ -420,12 +435,16 @@ void ServiceManager::RestartService(absl::string_view service, How how, absl::Du
   }
   if (absl::Status status = SetStopped(name, false); !status.ok()) return done(status);
   uint32_t starts = found->second.init.starts;
-  if (found->second.known && found->second.init.desired_up) AskInit(&InitClient::RestartService, name, found->second, how);
+  if (found->second.known && found->second.init.desired_up)
+    AskInit(&InitClient::RestartService, name, found->second, how);
   Wake();
-  Wait(name, timeout, [starts](const Service& it) { return it.init.starts > starts && IsReady(it.state); }, std::move(done));
+  Wait(
+      name, timeout, [starts](const Service& it) { return it.init.starts > starts && IsReady(it.state); },
+      std::move(done));
 }
 
-void ServiceManager::Wait(std::string service, absl::Duration timeout, std::function<bool(const Service&)> reached, Done done) {
+void ServiceManager::Wait(std::string service, absl::Duration timeout, std::function<bool(const Service&)> reached,
+                          Done done) {
   waiters_.push_back({.service = std::move(service), .reached = std::move(reached), .done = std::move(done)});
   auto waiter = std::prev(waiters_.end());
   waiter->timer = loop_.After(timeout, [this, waiter] {

@@ -30,7 +30,8 @@ class ServiceManager : public Controller {
   // The services wanted now; whatever files they need are written.
   struct Wanted {
     std::vector<ServiceSpec> services;
-    bool complete = false;  // nothing is missing only because it is not known yet
+    bool complete = false;                    // nothing is missing only because it is not known yet
+    absl::Status problem = absl::OkStatus();  // with their files: told, and tried again
   };
   using Source = std::function<absl::StatusOr<Wanted>(Node&)>;
   using Check = std::function<absl::Status(const ServiceSpec::Readiness&, absl::Duration timeout)>;
@@ -68,12 +69,12 @@ class ServiceManager : public Controller {
     init_protocol::ServiceState init;
     resource::v1::ServiceState state = resource::v1::SERVICE_STATE_UNSPECIFIED;
     Readiness readiness = Readiness::kPending;
-    uint64_t probe_round = 0;   // counts processes: a check of an earlier one is not believed
+    uint64_t probe_round = 0;  // counts processes: a check of an earlier one is not believed
     bool probing = false;
     OwnerLoop::TimerId probe_timer = 0;
     absl::Duration probe_pause;
     absl::Time started;
-    int probe_failures = 0;     // in a row
+    int probe_failures = 0;  // in a row
     std::string probe_error;
   };
   // A verb that waits for its end.
@@ -91,8 +92,8 @@ class ServiceManager : public Controller {
   void Define(Service& service, uint64_t hash);
   void Act(Service& service);
   // Stops or restarts, and kills what ran then.
-  void AskInit(void (InitClient::*request)(absl::string_view, InitClient::Done), const std::string& name, Service& service,
-               How how);
+  void AskInit(void (InitClient::*request)(absl::string_view, InitClient::Done), const std::string& name,
+               Service& service, How how);
   void RemoveUnwanted(const std::string& name, Service& service);
   // A request to init about a service; another turn follows its answer.
   InitClient::Done Asked(const std::string& name, absl::string_view doing);
@@ -116,6 +117,7 @@ class ServiceManager : public Controller {
   bool listed_ = false;
   absl::Time listed_at_;
   bool complete_ = false;  // the list of wanted services is
+  absl::Status problem_;   // with their files
   std::map<std::string, Service> services_;
   std::set<std::string> stopped_;
   std::list<Waiter> waiters_;

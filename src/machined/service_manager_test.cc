@@ -51,7 +51,8 @@ class FakeInit : public FdHandler {
   void Handle(absl::Span<const uint8_t> packet) {
     init_protocol::Header header = *init_protocol::DecodeHeader(packet);
     switch (header.type) {
-      case Type::kHello: return;
+      case Type::kHello:
+        return;
       case Type::kList:
         for (auto& [name, state] : states) {
           init_protocol::EncodeState(header.request, state, message_);
@@ -95,7 +96,8 @@ class FakeInit : public FdHandler {
         states.erase(name);
         return Reply(header.request, 0);
       }
-      default: return Reply(header.request, EPROTO);
+      default:
+        return Reply(header.request, EPROTO);
     }
   }
   void Tell(const std::string& name) {
@@ -119,10 +121,14 @@ class FakeInit : public FdHandler {
 // One life of machined, as far as services go.
 class Life : public InitListener {
  public:
-  Life(FakeInit& init, std::function<std::vector<ServiceSpec>()> specs, std::string stopped_file, std::set<std::string>& not_ready)
+  Life(FakeInit& init, std::function<std::vector<ServiceSpec>()> specs, std::string stopped_file,
+       std::set<std::string>& not_ready)
       : client_(*loop_, init.Connect(*loop_), *this) {
     auto manager = std::make_unique<ServiceManager>(
-        *loop_, client_, [specs](Node&) { return ServiceManager::Wanted{specs(), true}; },
+        *loop_, client_,
+        [specs](Node&) {
+          return ServiceManager::Wanted{specs(), true, absl::OkStatus()};
+        },
         [&not_ready](const ServiceSpec::Readiness& readiness, absl::Duration) {
           return not_ready.count(readiness.target) > 0 ? absl::UnavailableError("not yet") : absl::OkStatus();
         },
@@ -174,7 +180,8 @@ class ServiceManagerTest : public testing::Test {
     ::rmdir(path_);
   }
   std::unique_ptr<Life> NewLife() {
-    return std::make_unique<Life>(init_, [this] { return specs_; }, file_, not_ready_);
+    return std::make_unique<Life>(
+        init_, [this] { return specs_; }, file_, not_ready_);
   }
   char path_[40] = "/tmp/service_manager_test.XXXXXX";
   std::string file_;
@@ -197,7 +204,8 @@ TEST_F(ServiceManagerTest, StartsInOrderOfNeedOnceReady) {
   life->RunFor(kWhile);
   EXPECT_EQ(life->State("containerd"), "running");
   EXPECT_EQ(life->State("kubelet"), "running");
-  EXPECT_THAT(init_.requests, testing::ElementsAre("define containerd", "define kubelet", "start containerd", "start kubelet"));
+  EXPECT_THAT(init_.requests,
+              testing::ElementsAre("define containerd", "define kubelet", "start containerd", "start kubelet"));
 }
 
 TEST_F(ServiceManagerTest, ANewMachinedTouchesNothing) {
@@ -226,7 +234,8 @@ TEST_F(ServiceManagerTest, StoppedStaysStoppedAcrossARestartUntilStarted) {
   auto life = NewLife();
   life->RunFor(kWhile);
   absl::Status stopped = absl::UnknownError("no answer");
-  life->manager().StopService("kubelet", How::kOrderly, absl::Seconds(1), [&](const absl::Status& status) { stopped = status; });
+  life->manager().StopService("kubelet", How::kOrderly, absl::Seconds(1),
+                              [&](const absl::Status& status) { stopped = status; });
   life->RunFor(kWhile);
   EXPECT_TRUE(stopped.ok()) << stopped;
   EXPECT_EQ(life->State("kubelet"), "stopped");
@@ -245,7 +254,8 @@ TEST_F(ServiceManagerTest, StoppedBeforeItsFirstStartStaysSo) {
   not_ready_ = {"containerd"};
   auto life = NewLife();
   life->RunFor(kWhile);
-  life->manager().StopService("kubelet", How::kOrderly, absl::Seconds(1), [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+  life->manager().StopService("kubelet", How::kOrderly, absl::Seconds(1),
+                              [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
   life->RunFor(kWhile);
   not_ready_.clear();
   life = NewLife();
@@ -279,7 +289,8 @@ TEST_F(ServiceManagerTest, RestartIsOneRestartAndAnswersWhenReady) {
   life->RunFor(kWhile);
   init_.requests.clear();
   absl::Status restarted = absl::UnknownError("no answer");
-  life->manager().RestartService("containerd", How::kOrderly, absl::Seconds(1), [&](const absl::Status& status) { restarted = status; });
+  life->manager().RestartService("containerd", How::kOrderly, absl::Seconds(1),
+                                 [&](const absl::Status& status) { restarted = status; });
   life->RunFor(kWhile);
   EXPECT_TRUE(restarted.ok()) << restarted;
   EXPECT_THAT(init_.requests, testing::ElementsAre("restart containerd"));

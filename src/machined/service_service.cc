@@ -15,14 +15,16 @@ class ServiceService final : public machine::v1::ServiceService::CallbackService
  public:
   explicit ServiceService(NodeApi& api) : api_(api) {}
 
-  grpc::ServerUnaryReactor* StartService(grpc::CallbackServerContext* context, const machine::v1::StartServiceRequest* request,
+  grpc::ServerUnaryReactor* StartService(grpc::CallbackServerContext* context,
+                                         const machine::v1::StartServiceRequest* request,
                                          machine::v1::StartServiceResponse*) override {
     return Do(context, request->name(), "start", [this](const std::string& service, absl::Duration timeout, Done done) {
       api_.services.StartService(service, timeout, std::move(done));
     });
   }
 
-  grpc::ServerUnaryReactor* StopService(grpc::CallbackServerContext* context, const machine::v1::StopServiceRequest* request,
+  grpc::ServerUnaryReactor* StopService(grpc::CallbackServerContext* context,
+                                        const machine::v1::StopServiceRequest* request,
                                         machine::v1::StopServiceResponse*) override {
     return Do(context, request->name(), "stop",
               [this, how = HowOf(request->force())](const std::string& service, absl::Duration timeout, Done done) {
@@ -47,7 +49,8 @@ class ServiceService final : public machine::v1::ServiceService::CallbackService
     return force ? ServiceManager::How::kForced : ServiceManager::How::kOrderly;
   }
 
-  grpc::ServerUnaryReactor* Do(grpc::CallbackServerContext* context, const std::string& service, const char* what, Verb verb) {
+  grpc::ServerUnaryReactor* Do(grpc::CallbackServerContext* context, const std::string& service, const char* what,
+                               Verb verb) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     absl::Duration timeout = TimeLeft(*context, kLongest);
     api_.node.loop().Post([this, reactor, service, what, verb, timeout, caller = CallerOf(*context)] {

@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/strip.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace stele::machined {
 
@@ -17,13 +17,18 @@ ServiceState StateOf(const ServiceFacts& facts) {
       return facts.wanted_up ? resource::v1::SERVICE_STATE_WAITING : resource::v1::SERVICE_STATE_STOPPED;
     case RunState::kRunning:
       switch (facts.readiness) {
-        case Readiness::kPending: return resource::v1::SERVICE_STATE_STARTING;
-        case Readiness::kReady: return resource::v1::SERVICE_STATE_RUNNING;
-        case Readiness::kFailing: return resource::v1::SERVICE_STATE_UNHEALTHY;
+        case Readiness::kPending:
+          return resource::v1::SERVICE_STATE_STARTING;
+        case Readiness::kReady:
+          return resource::v1::SERVICE_STATE_RUNNING;
+        case Readiness::kFailing:
+          return resource::v1::SERVICE_STATE_UNHEALTHY;
       }
       break;
-    case RunState::kStopping: return resource::v1::SERVICE_STATE_STOPPING;
-    case RunState::kBackoff: return resource::v1::SERVICE_STATE_BACKOFF;
+    case RunState::kStopping:
+      return resource::v1::SERVICE_STATE_STOPPING;
+    case RunState::kBackoff:
+      return resource::v1::SERVICE_STATE_BACKOFF;
     case RunState::kFinished:
       // A one-time task that failed is not finished: it stopped, and last_exit says why.
       return facts.exited_well ? resource::v1::SERVICE_STATE_FINISHED : resource::v1::SERVICE_STATE_STOPPED;
@@ -54,8 +59,10 @@ bool IsReady(ServiceState state) {
 
 std::string LastExit(const init_protocol::ServiceState& state) {
   switch (state.exit_kind) {
-    case init_protocol::ExitKind::kNone: return "";
-    case init_protocol::ExitKind::kExited: return absl::StrCat("exit ", state.exit_value);
+    case init_protocol::ExitKind::kNone:
+      return "";
+    case init_protocol::ExitKind::kExited:
+      return absl::StrCat("exit ", state.exit_value);
     case init_protocol::ExitKind::kSignaled: {
       const char* name = ::sigabbrev_np(state.exit_value);
       return absl::StrCat("signal ", state.exit_value, name == nullptr ? "" : absl::StrCat(" (", name, ")"));

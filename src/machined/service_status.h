@@ -18,7 +18,7 @@ struct ServiceFacts {
   bool dependencies_ready = true;
   Readiness readiness = Readiness::kPending;
   init_protocol::RunState run = init_protocol::RunState::kStopped;
-  bool init_up = false;  // init's own desired state
+  bool init_up = false;      // init's own desired state
   bool exited_well = false;  // the last process ended with exit code 0
 };
 

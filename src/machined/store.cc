@@ -71,7 +71,8 @@ absl::Status Store::PutShared(absl::string_view owner, absl::string_view id,
   if (found != resources.end()) {
     const StoredResource& old = *found->second;
     if (old.owner != owner) {
-      return absl::FailedPreconditionError(absl::StrCat("write ", type, "/", id, " as ", owner, ": it is ", old.owner, "'s"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("write ", type, "/", id, " as ", owner, ": it is ", old.owner, "'s"));
     }
     if (SameContent(*old.body, *body)) return absl::OkStatus();
     resource->created = old.created;

@@ -75,7 +75,8 @@ class Store {
   absl::Status PutShared(absl::string_view owner, absl::string_view id,
                          std::shared_ptr<const google::protobuf::Message> body);
   void Announce(const Change& change);
-  void RemoveAllBut(absl::string_view owner, const std::string& type, const std::function<bool(const std::string&)>& keep);
+  void RemoveAllBut(absl::string_view owner, const std::string& type,
+                    const std::function<bool(const std::string&)>& keep);
 
   std::map<std::string, std::map<std::string, ResourcePtr, std::less<>>, std::less<>> types_;
   struct Subscription {

@@ -20,9 +20,8 @@ Mount MountAt(const std::string& target) {
 TEST(Store, PutTellsSubscribersOnlyOfChanges) {
   Store store;
   std::vector<std::string> seen;
-  store.Subscribe("mounts", [&](const Change& change) {
-    seen.push_back(change.resource->id + (change.removed ? "-" : "+"));
-  });
+  store.Subscribe("mounts",
+                  [&](const Change& change) { seen.push_back(change.resource->id + (change.removed ? "-" : "+")); });
   EXPECT_TRUE(store.Put("mounts", "1", MountAt("/")).ok());
   uint64_t version = store.Get("mounts", "1")->version;
   EXPECT_TRUE(store.Put("mounts", "1", MountAt("/")).ok());

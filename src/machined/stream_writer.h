@@ -32,7 +32,8 @@ class StreamWriter : public grpc::ServerWriteReactor<Response> {
     if (closed_) return;
     if (bounded && waiting_.size() >= kMaxWaiting) {
       waiting_.clear();
-      CloseLocked({grpc::StatusCode::RESOURCE_EXHAUSTED, "the reader is too slow: more than 1,024 changes are waiting; begin again"});
+      CloseLocked({grpc::StatusCode::RESOURCE_EXHAUSTED,
+                   "the reader is too slow: more than 1,024 changes are waiting; begin again"});
       return;
     }
     waiting_.push_back(std::move(message));

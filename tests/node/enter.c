@@ -47,7 +47,8 @@ int main(int argc, char** argv) {
   snprintf(procs, sizeof procs, "%s/cgroup.procs", argv[2]);
   int fd = open(procs, O_WRONLY | O_CLOEXEC);
   check(fd >= 0 && write(fd, "0", 1) == 1, procs);
-  check(unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP) == 0, "unshare");
+  check(unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP) == 0,
+        "unshare");
   pid_t init = fork();
   check(init >= 0, "fork");
   if (init == 0) become_init(argv[1]);
@@ -57,7 +58,9 @@ int main(int argc, char** argv) {
   int status;
   while (waitpid(init, &status, 0) < 0) check(errno == EINTR, "wait");
   /* reboot(2) in a PID namespace shows as a signal: HUP for restart, INT for power-off and halt. */
-  if (WIFSIGNALED(status)) printf("signal %d\n", WTERMSIG(status));
-  else printf("exit %d\n", WEXITSTATUS(status));
+  if (WIFSIGNALED(status))
+    printf("signal %d\n", WTERMSIG(status));
+  else
+    printf("exit %d\n", WEXITSTATUS(status));
   return 0;
 }
