@@ -71,7 +71,11 @@ void InitClient::StopService(absl::string_view name, Done done) { SendName(Type:
 void InitClient::RestartService(absl::string_view name, Done done) { SendName(Type::kRestart, name, std::move(done)); }
 
 void InitClient::Shutdown(init_protocol::EndAction action, bool force, Done done) {
-  Request([&](uint32_t id, Message& out) { init_protocol::EncodeShutdown(id, action, force, out); }, std::move(done));
+  Request([&](uint32_t id, Message& out) { init_protocol::EncodeShutdown(id, action, force, out); },
+          [this, done = std::move(done)](const absl::Status& status) {
+            if (status.ok()) ending_ = true;
+            done(status);
+          });
 }
 
 void InitClient::ReportPhase(const init_protocol::Phase& phase) {
@@ -143,6 +147,7 @@ absl::Status InitClient::Handle(absl::Span<const uint8_t> packet, std::vector<Un
       if (found == waiting_.end()) return absl::OkStatus();
       Done done = std::move(found->second);
       waiting_.erase(found);
+      if (reply.error == ESHUTDOWN) ending_ = true;
       done(reply.error == 0 ? absl::OkStatus() : StatusFromErrno(reply.error, absl::StrCat("init: ", reply.text)));
       return absl::OkStatus();
     }

@@ -48,6 +48,9 @@ class InitClient : public FdHandler {
   void Shutdown(init_protocol::EndAction action, bool force, Done done);
   void ReportPhase(const init_protocol::Phase& phase);
 
+  // The machine is ending: init starts nothing any more.
+  bool ending() const { return ending_; }
+
   void OnReady(uint32_t events) override;
 
  private:
@@ -66,6 +69,7 @@ class InitClient : public FdHandler {
   InitListener& listener_;
   bool greeted_ = false;
   bool lost_ = false;
+  bool ending_ = false;
   bool want_write_ = false;
   uint32_t last_request_ = 0;
   std::map<uint32_t, Done> waiting_;

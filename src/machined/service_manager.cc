@@ -89,6 +89,8 @@ absl::Status ServiceManager::SetStopped(const std::string& service, bool stopped
 
 absl::Status ServiceManager::Reconcile() {
   if (!listed_) return absl::OkStatus();  // what runs already is not known yet
+  // init stops the services now, in its own order: what is down is so on purpose.
+  if (init_.ending()) return absl::OkStatus();
   RETURN_IF_ERROR(UpdateWanted());
   for (auto it = services_.begin(); it != services_.end();) {
     auto& [name, service] = *it++;  // an unwanted one may go
@@ -190,6 +192,7 @@ InitClient::Done ServiceManager::Asked(const std::string& name, absl::string_vie
     auto found = services_.find(name);
     if (found == services_.end()) return;
     found->second.asked = false;
+    if (init_.ending()) return;  // a refusal that is no news
     std::string error = status.ok() ? "" : absl::StrCat(doing, " ", name, ": ", status.message());
     if (error != found->second.request_error && !error.empty()) {
       node_->Emit("service", name, error, machine::v1::SEVERITY_ERROR);

@@ -22,6 +22,7 @@ class FakeInit : public FdHandler {
   std::map<std::string, init_protocol::ServiceState> states;
   std::vector<std::string> requests;  // "start kubelet"
   bool refuse_define = false;
+  bool ending = false;
 
   UniqueFd Connect(OwnerLoop& loop) {
     int ends[2];
@@ -72,6 +73,7 @@ class FakeInit : public FdHandler {
       case Type::kRestart: {
         std::string name = *init_protocol::DecodeName(packet);
         requests.push_back((header.type == Type::kStart ? "start " : "restart ") + name);
+        if (ending) return Reply(header.request, ESHUTDOWN);
         init_protocol::ServiceState& state = states[name];
         state.state = RunState::kRunning;
         state.desired_up = true;
@@ -325,6 +327,20 @@ TEST_F(ServiceManagerTest, WhatTheConfigurationDropsIsStoppedAndForgotten) {
   life->RunFor(kWhile);
   EXPECT_THAT(init_.requests, testing::ElementsAre("stop kubelet", "remove kubelet"));
   EXPECT_EQ(life->State("kubelet"), "absent");
+}
+
+TEST_F(ServiceManagerTest, WhenTheMachineEndsWhatIsDownIsLeftDown) {
+  auto life = NewLife();
+  life->RunFor(kWhile);
+  init_.requests.clear();
+  init_.ending = true;
+  for (const char* name : {"kubelet", "containerd"}) {
+    init_.states[name].desired_up = false;
+    init_.Exit(name, RunState::kStopped);
+    life->RunFor(kWhile);
+  }
+  EXPECT_THAT(init_.requests, testing::ElementsAre("start kubelet"));  // the first refusal says it
+  EXPECT_EQ(life->store().Find<Service>("kubelet")->message(), "");
 }
 
 TEST_F(ServiceManagerTest, ARefusedSpecIsNotTriedForEver) {
