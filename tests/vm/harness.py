@@ -107,7 +107,7 @@ class Node:
         self.wait_for("the API answers", lambda: self.osctl("version", "--timeout", "2s"), timeout)
 
     def wait_service(self, name, timeout=180):
-        self.wait_for(f"service {name} is ready", lambda: self.get("services")[name]["body"].get("ready"), timeout)
+        self.wait_for(f"service {name} is ready", lambda: self.get("services").get(name, {}).get("body", {}).get("ready"), timeout)
 
     def import_image(self, tar, timeout=120):
         self.wait_service("containerd")
