@@ -34,7 +34,6 @@ state = "/run/containerd"
 
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
   SystemdCgroup = false
-  ShimCgroup = "/system/shims"
 )");
 }
 
@@ -51,7 +50,7 @@ ServiceSpec Containerd() {
       .limits = {{RLIMIT_NOFILE, 1'048'576, 1'048'576}, {RLIMIT_CORE, 0, RLIM_INFINITY}},
       .oom_score_adj = -999,
       .join = kWorkload,
-      // The shims hold the pods, and outlive containerd.
+      // The shims hold the pods, share its cgroup, and outlive it.
       .kill_mode = KillMode::kProcess,
       .stop_timeout_ms = 10'000,
       .after = {kWorkload},

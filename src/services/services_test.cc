@@ -194,7 +194,6 @@ state = "/run/containerd"
 
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
   SystemdCgroup = false
-  ShimCgroup = "/system/shims"
 )");
 }
 
