@@ -112,6 +112,10 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
       case ReadLogRequest::kKernel:
         return OpenKernelLog(api_.boot_id, From());
       case ReadLogRequest::kContainer: {
+        // Just after machined's start containerd was not asked yet; a follower then tries again.
+        if (api_.node.store().List("containers").empty()) {
+          return absl::UnavailableError("no containers are known: containerd has not told of any yet");
+        }
         ASSIGN_OR_RETURN(ResourcePtr container, FindContainer(api_.node.store(), request_.container().container()));
         container_id_ = container->id;
         return ContainerLog::Open(static_cast<const resource::v1::Container&>(*container->body).log_path(), From());

@@ -49,7 +49,7 @@ def pids(node):
 
 def written(node):
     """{directory: result} as the pod `write` told it."""
-    text = node.wait_for("the write pod is done", lambda: (t := node.osctl("logs", pod_id(node, "write"))) if "write done" in t else None, 60)
+    text = node.wait_for("the write pod is done", lambda: t if "write done" in (t := node.osctl("logs", pod_id(node, "write"))) else None, 60)
     text = text[text.rindex("write / "):]
     return dict(re.findall(r"^write (/\S*) (.+)$", text, re.M))
 
@@ -125,7 +125,7 @@ def test_reboot_ends_in_time_and_leaves_etc_behind(node):
     node.wait_for("another boot", lambda: (v := node.osctl("version", "-o", "json", "--timeout", "2s")) != boot and v, 120)
     node.wait_service("kubelet")
     wait_pod(node, "write")
-    results = node.wait_for("the write pod ran in this boot", lambda: (r := written(node)) if "existed" in r["/var"] else None, 120)
+    results = node.wait_for("the write pod ran in this boot", lambda: r if "existed" in (r := written(node))["/var"] else None, 120)
     assert results["/etc"] == "ok", "what was written to /etc came back"
     assert results["/var"] == "ok existed"
     assert results["/usr"] == "EROFS"
