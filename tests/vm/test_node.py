@@ -39,6 +39,11 @@ def wait_pod(node, name, timeout=240):
         for c in node.get("containers").values()), timeout)
 
 
+def pid_of(node, service):
+    """0 while machined, just started, does not list it yet."""
+    return node.get("services").get(service, {}).get("body", {}).get("pid") or 0
+
+
 def pids(node):
     services = node.get("services")
     found = {name: services[name]["body"].get("pid") for name in ("containerd", "kubelet")}
@@ -99,10 +104,10 @@ def test_kills_are_not_noticed(node, victim):
         try:
             node.wait_for("the first line", lambda: lines, 20)
             for _ in range(KILLS):
-                old = node.get("services")[victim]["body"]["pid"]
+                old = node.wait_for(f"{victim} runs", lambda: pid_of(node, victim), 30)
                 node.try_osctl("service", "restart", victim, "--force", "--yes")
                 began = time.monotonic()
-                node.wait_for(f"{victim} is back", lambda: node.get("services")[victim]["body"].get("pid") not in (None, 0, old), 30)
+                node.wait_for(f"{victim} is back", lambda: pid_of(node, victim) not in (0, old), 30)
                 if (took := time.monotonic() - began) > BACK_SECONDS:
                     slow.append(round(took, 2))
             count = len(lines)
