@@ -114,7 +114,7 @@ def main() -> int:
     print(f"""How to go on:
   export OSCTLCONFIG={shown(RUN / 'osctl.yaml')} PATH=$PWD/build/release/bin:$PATH
   osctl get containers
-  osctl logs -f default/demo
+  osctl logs -f POD    # as named above: default/demo-<host name>
   osctl logs kubelet
   osctl reboot --wait
   ./dev stop""")
