@@ -15,6 +15,11 @@ std::string DirectoryOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+std::string HiddenName(const std::string& path) {
+  size_t name = path.rfind('/') + 1;  // 0 without a slash
+  return absl::StrCat(path.substr(0, name), ".", path.substr(name), ".new");
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t limit) {
@@ -56,7 +61,8 @@ absl::Status WriteControlFile(const std::string& path, absl::string_view value) 
 }
 
 absl::Status ReplaceFile(const std::string& path, absl::string_view data, mode_t mode, uid_t uid, gid_t gid) {
-  std::string temporary = path + ".new";
+  // Hidden: who watches the directory, such as the kubelet its static pods, looks at names without a dot only.
+  std::string temporary = HiddenName(path);
   ::unlink(temporary.c_str());  // what a power cut left
   UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd.ok()) return ErrnoStatus("create ", temporary);

@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <sys/inotify.h>
 #include <sys/stat.h>
 
 #include <cstdlib>
@@ -30,6 +31,21 @@ TEST_F(FileTest, ReplacesAndReadsBack) {
   struct stat info;
   ASSERT_EQ(::stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0640u);
+}
+
+// A kubelet that watches the directory must not take the half-written file for a pod.
+TEST_F(FileTest, WhatIsBeingWrittenIsHidden) {
+  UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  ASSERT_GE(::inotify_add_watch(watch.get(), directory_.c_str(), IN_CREATE | IN_MODIFY), 0);
+  ASSERT_TRUE(ReplaceFile(directory_ + "/pod.yaml", "text").ok());
+  alignas(inotify_event) char buffer[4096];
+  ssize_t size = ::read(watch.get(), buffer, sizeof buffer);
+  ASSERT_GT(size, 0);
+  for (ssize_t at = 0; at < size;) {
+    auto* event = reinterpret_cast<inotify_event*>(buffer + at);
+    EXPECT_EQ(event->name[0], '.') << event->name;
+    at += static_cast<ssize_t>(sizeof *event + event->len);
+  }
 }
 
 TEST_F(FileTest, BoundsWhatItReads) {

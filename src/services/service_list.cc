@@ -21,12 +21,13 @@ void Append(std::vector<T> more, std::vector<T>* all) {
 void AddWorkload(const config::v1::MachineConfig& config, const Facts& facts, ServiceSet* set) {
   Append(ContainerdDirectories(), &set->directories);
   Append(CniDirectories(), &set->directories);
-  Append(KubeletDirectories(), &set->directories);
   Append(ContainerdFiles(), &set->files);
   Append(CniFiles(config), &set->files);
   set->services.push_back(Workload());
   set->services.push_back(Containerd());
   if (facts.hostname.empty() || facts.kubelet_minor == 0) return;  // the node is still finding out
+  // With their files only: the folder of static pods loses what is not listed, and the kubelet ends such a pod.
+  Append(KubeletDirectories(), &set->directories);
   Append(KubeletFiles(config, facts), &set->files);
   Append(StaticPodFiles(config), &set->files);
   set->services.push_back(Kubelet(config, facts));

@@ -101,6 +101,28 @@ TEST(AllServices, GrowsWithWhatIsKnown) {
   for (const Case& c : cases) EXPECT_EQ(Names(AllServices(c.config, c.facts)), c.services) << c.what;
 }
 
+// A machined that was just started knows little, and must not empty a folder whose files it would list a second later:
+// the kubelet ends the pods of manifests that go away.
+TEST(AllServices, AFolderIsClearedOnlyByWhoKnowsAllItsFiles) {
+  MachineConfig config = Standalone();
+  ServiceSet known = AllServices(&config, Known());
+  const Facts partial[] = {{},
+                           {.data_ready = true},
+                           {.data_ready = true, .hostname = "a"},
+                           {.data_ready = true, .kubelet_minor = 32},
+                           {.hostname = "a", .kubelet_minor = 32}};
+  for (const Facts& facts : partial) {
+    ServiceSet set = AllServices(&config, facts);
+    for (const ServiceDirectory& directory : set.directories) {
+      if (!directory.only_listed_files) continue;
+      for (const ServiceFile& file : known.files) {
+        if (!absl::StartsWith(file.path, directory.path + "/")) continue;
+        FindFile(set.files, file.path);  // fails where it is missing
+      }
+    }
+  }
+}
+
 // What init and the service manager rely on, for each spec there is.
 TEST(AllServices, SpecsAreSound) {
   for (const MachineConfig& config : {Standalone(), Joining()}) {
