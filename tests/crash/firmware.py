@@ -1,0 +1,108 @@
+"""OVMF and systemd-boot on a disk: what really boots, how often it was tried, and what the firmware wrote meanwhile.
+
+The variables of a machine are made here: N boot entries for one loader file, as an installed node has them, so that a
+loader which returned (an image that could not be loaded) is entered again without a power cycle.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import re
+import struct
+import subprocess
+import time
+import uuid
+
+import debian
+import disk as image_disk
+import qemu
+
+GLOBAL = uuid.UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
+NON_VOLATILE = 7  # and readable at boot and at run time
+STORE_AT = 0x48  # in OVMF_VARS: behind the firmware volume's header
+STORE_HEADER = 28
+VARIABLE_HEADER = "<HBBIQ16sIII16s"
+
+
+@dataclasses.dataclass
+class Boot:
+    images: list[str]  # what said its name, in order
+    torn: list[str]  # those that said so and were not whole
+    ended: bool  # the machine powered itself off in time
+    seconds: float
+    serial: str
+
+
+@functools.cache
+def loader() -> bytes:
+    """systemd-boot as the image has it."""
+    trixie = debian.trixie()
+    tree = trixie.unpack(trixie.fetch(["systemd-boot-efi"])["systemd-boot-efi"])
+    return (tree / "usr/lib/systemd/boot/efi/systemd-bootx64.efi").read_bytes()
+
+
+def variables(template: bytes, loaders: list[str]) -> bytes:
+    """OVMF_VARS with a boot entry for each of `loaders`, paths on the ESP, in that order."""
+    store = bytearray(template)
+    at = STORE_AT + STORE_HEADER
+    entries = {f"Boot{number:04X}": _load_option(f"Stele {number}", path) for number, path in enumerate(loaders)}
+    entries["BootOrder"] = struct.pack(f"<{len(loaders)}H", *range(len(loaders)))
+    for name, data in entries.items():
+        encoded = name.encode("utf-16-le") + b"\0\0"
+        header = struct.pack(VARIABLE_HEADER, 0x55AA, 0x3F, 0, NON_VOLATILE, 0, b"\0" * 16, 0, len(encoded), len(data), GLOBAL.bytes_le)
+        whole = header + encoded + data
+        if set(store[at:at + len(whole)]) != {0xFF}:
+            raise debian.Error("OVMF's variables are not empty where the first ones go")
+        store[at:at + len(whole)] = whole
+        at += -(-len(whole) // 4) * 4
+    return bytes(store)
+
+
+def _load_option(description: str, path: str) -> bytes:
+    drive = struct.pack("<BBHIQQ16sBB", 4, 1, 42, 1, image_disk.ESP_START // 512, image_disk.ESP_SIZE // 512,
+                        uuid.UUID(image_disk.ESP_ID).bytes_le, 2, 2)
+    name = ("\\" + path.replace("/", "\\")).encode("utf-16-le") + b"\0\0"
+    paths = drive + struct.pack("<BBH", 4, 4, 4 + len(name)) + name + b"\x7f\xff\x04\x00"
+    return struct.pack("<IH", 1, len(paths)) + description.encode("utf-16-le") + b"\0\0" + paths
+
+
+def boot(folder: pathlib.Path, disk: pathlib.Path, loaders: list[str], seconds: float = 60, log: pathlib.Path | None = None) -> Boot:
+    """Powers a machine on and waits until an image powers it off, or `seconds` are over. `log` records the disk's writes."""
+    found = qemu.find()
+    nvram, serial = folder / "vars.fd", folder / "serial.log"
+    nvram.write_bytes(variables(found.ovmf_vars.read_bytes(), loaders))
+    serial.unlink(missing_ok=True)
+    command = [*found.command, "-machine", "q35,sata=off", "-accel", qemu.accelerator(), "-cpu", "max", "-m", "256", "-display", "none", "-nodefaults",
+               "-net", "none", "-serial", f"file:{serial}",
+               "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={found.ovmf_code}",
+               "-drive", f"if=pflash,format=raw,unit=1,file={nvram}", *drive(disk, log)]
+    began = time.monotonic()
+    done = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        done.wait(seconds)
+        ended = True
+    except subprocess.TimeoutExpired:
+        ended = False
+    finally:
+        done.kill()
+        errors = done.communicate()[1].decode()
+    if ended and done.returncode != 0:
+        raise debian.Error(f"qemu: exit {done.returncode}: {errors.strip()}")
+    text = serial.read_bytes().decode("latin-1") if serial.exists() else ""
+    said = re.findall(r"LAB-IMAGE (\S+) (whole|torn)", text)
+    return Boot([name for name, _ in said], [name for name, how in said if how == "torn"], ended, time.monotonic() - began, text)
+
+
+def drive(disk: pathlib.Path, log: pathlib.Path | None) -> list[str]:
+    """QEMU's words for a virtio disk, recorded in `log` when there is one.
+
+    Four descriptors hold one request of two segments: so never two are under way at once, and a write that the log has
+    before a flush did end before the flush began. (The log is in order of completion; see write_log.py.)
+    """
+    node = f"driver=raw,node-name=disk0,discard=unmap,file.driver=file,file.filename={disk}"
+    if log is None:
+        return ["-blockdev", node, "-device", "virtio-blk-pci,drive=disk0,bootindex=1"]
+    log.write_bytes(b"")
+    return ["-blockdev", node.replace("disk0", "data"), "-blockdev", f"driver=file,node-name=log,filename={log}",
+            "-blockdev", "driver=blklogwrites,node-name=disk0,file=data,log=log",
+            "-device", "virtio-blk-pci,drive=disk0,bootindex=1,indirect_desc=off,queue-size=4,num-queues=1"]

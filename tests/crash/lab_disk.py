@@ -1,0 +1,85 @@
+"""Disks for the lab: partitioned as a node's, with small images, so that the write log of an upgrade stays small."""
+
+import dataclasses
+import hashlib
+import pathlib
+import random
+import tempfile
+
+import disk as image_disk
+import lab_image
+
+MIB = 1 << 20
+SLOT_SIZE = 2 * MIB  # of the root slots; a root here is ROOT_SIZE
+ROOT_SIZE = 1 * MIB
+STATE_SIZE = image_disk.STATE_SIZE
+EPOCH = 1795392000
+LOADER = "EFI/systemd/systemd-bootx64.efi"
+
+ESP_AT = image_disk.ESP_START
+SLOT_A_AT = ESP_AT + image_disk.ESP_SIZE
+SLOT_B_AT = SLOT_A_AT + SLOT_SIZE
+STATE_AT = SLOT_B_AT + SLOT_SIZE
+MARK_AT = STATE_AT + STATE_SIZE
+DISK_SIZE = MARK_AT + 2 * MIB
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """One version: what the ESP and a slot hold of it."""
+    name: str
+    uki: bytes = dataclasses.field(repr=False)
+    root: bytes = dataclasses.field(repr=False)
+
+    def root_hash(self) -> str:
+        return hashlib.sha256(self.root).hexdigest()
+
+
+def image(name: str, size: int = MIB, reset: bool = False) -> Image:
+    root = random.Random("root " + name).randbytes(ROOT_SIZE)
+    return Image(name, lab_image.build(name, size, hashlib.sha256(root).hexdigest(), reset), root)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What a disk holds when a scenario begins."""
+    entries: tuple[tuple[str, Image], ...]  # names in EFI/Linux
+    slot_a: Image | None = None
+    slot_b: Image | None = None
+    fillers: int = 0  # files of one directory slot each before the entries: moves them over the edge of a sector
+
+
+def build(out: pathlib.Path, layout: Layout, loader: bytes) -> None:
+    with open(out, "wb") as made:
+        made.truncate(DISK_SIZE)
+    rows = [f"label: gpt\nlabel-id: {image_disk.DISK_ID}\nfirst-lba: 2048",
+            image_disk.row(ESP_AT, image_disk.ESP_SIZE, image_disk.TYPE_ESP, image_disk.ESP_ID, "ESP")]
+    for number, (at, size, name) in enumerate(((SLOT_A_AT, SLOT_SIZE, "STELE-ROOT-A"), (SLOT_B_AT, SLOT_SIZE, "STELE-ROOT-B"),
+                                               (STATE_AT, STATE_SIZE, "STELE-STATE"), (MARK_AT, MIB, "LAB-MARK")), 2):
+        rows.append(image_disk.row(at, size, image_disk.TYPE_LINUX, f"57E1E000-0000-4000-8000-00000000001{number}", name))
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        work = pathlib.Path(folder)
+        (work / "table").write_text("\n".join(rows) + "\n")
+        image_disk.run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", out], EPOCH, stdin=work / "table")
+        _esp(out, layout, loader, work)
+        image_disk.run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "STELE-STATE", "-b", "4096", "-m", "0", "-U", image_disk.STATE_ID,
+                        "-E", f"offset={STATE_AT},hash_seed={image_disk.STATE_ID},lazy_itable_init=1,lazy_journal_init=1,nodiscard",
+                        out, f"{STATE_SIZE // 1024}k"], EPOCH)
+    with open(out, "r+b") as made:
+        for at, slot in ((SLOT_A_AT, layout.slot_a), (SLOT_B_AT, layout.slot_b)):
+            if slot:
+                made.seek(at)
+                made.write(slot.root)
+
+
+def _esp(out: pathlib.Path, layout: Layout, loader: bytes, work: pathlib.Path) -> None:
+    image_disk.run(["mkfs.vfat", "--invariant", "-F", "32", "-i", image_disk.ESP_VOLUME_ID, "-n", "ESP", "-S", "512",
+                    "--offset", str(ESP_AT // 512), out, str(image_disk.ESP_SIZE // 1024)], EPOCH)
+    at = f"{out}@@{ESP_AT}"
+    image_disk.run(["mmd", "-i", at, "::EFI", "::EFI/BOOT", "::EFI/systemd", "::EFI/Linux", "::loader"], EPOCH)
+    files = [("EFI/BOOT/BOOTX64.EFI", loader), (LOADER, loader), ("loader/loader.conf", b"timeout 0\neditor no\n")]
+    files += [(f"EFI/Linux/FILLER{number}", b"") for number in range(layout.fillers)]
+    files += [(f"EFI/Linux/{name}", held.uki) for name, held in layout.entries]
+    for name, data in files:
+        (work / "file").write_bytes(data)
+        image_disk.run(["mcopy", "-i", at, work / "file", f"::{name}"], EPOCH)
