@@ -1,0 +1,292 @@
+"""What a power-on does with a disk state: OVMF, systemd-boot 257, and the images that are known to be whole.
+
+The rules are those of systemd 257's src/boot/boot.c, by function:
+
+ config_load_type2_entries   every file of EFI/Linux that ends in .efi in any case, unless it begins with `.` or `auto-`
+ boot_entry_add_type2        is an entry only if the PE header and `.osrel` can be read; its id is the file's name in lower case
+ boot_entry_parse_tries      the last `+LEFT[-DONE]` right before .efi is a counter, and not part of the id
+ boot_entry_compare          without tries left last; then (the same sort key and version for all of ours) ids by
+                             strverscmp_improved, highest first; of equal ids that count both, more left, then fewer done
+ sort_pointer_array          an insertion sort: equal ones stay in the order of the directory
+ config_select_default_entry the first; even one without tries left when there is nothing else
+ boot_entry_bump_counters    renames before the start to +LEFT-1-DONE+1; what goes wrong is ignored
+ run, image_start            an image that cannot be loaded returns to the firmware, which takes its next boot entry
+
+An installed node has several boot entries for one loader, so that this next entry is the same loader again. After them
+firmware tries EFI/BOOT/BOOTX64.EFI. Then it waits for somebody: the node is stuck.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import struct
+import uuid
+
+import fat
+import gpt
+
+ESP_TYPE = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
+FALLBACK_LOADER = "EFI/BOOT/BOOTX64.EFI"
+MOST_STARTS = 16
+LARGEST_FILE = 256 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What is whole: SHA-256 of files and roots, each with the name people know it by."""
+    loaders: dict[str, str]
+    images: dict[str, str]
+    roots: dict[str, str]  # hash of the first root_size bytes of a slot → image
+    root_size: int
+
+
+@dataclasses.dataclass
+class Verdict:
+    image: str | None  # what runs; None: nobody comes without hands
+    why: str  # when None
+    counted: bool = False  # that image runs on trial
+    starts: int = 0  # times the loader started something, the last one included
+    power_ons: int = 1
+    fallback: str | None = None  # what runs once that image failed until the loader gave it up
+    whole: frozenset[str] = frozenset()  # images that are whole under some name in EFI/Linux, .new included
+    broken: tuple[str, ...] = ()  # names ending in .efi whose content is no known image
+    dangling: tuple[str, ...] = ()  # known images with tries whose root is in no slot
+    damage: tuple[str, ...] = ()  # of the file system
+
+
+@dataclasses.dataclass
+class Entry:
+    file: str  # as it is called now
+    image: str | None  # None: something that cannot be loaded
+    left: int = -1  # -1: not counted
+    done: int = -1
+    id: str = ""
+
+
+class Model:
+    """Judges the states of one recording; remembers what it hashed."""
+
+    def __init__(self, known: Known, disk_size: int):
+        self.known, self._size = known, disk_size
+        self._hashes: dict[tuple, str] = {}
+
+    def judge(self, state, loaders: list[str]) -> Verdict:
+        """`loaders`: the paths of the firmware's boot entries, in BootOrder."""
+        try:
+            partitions = gpt.read(state.read, self._size)
+            esp = next((part for part in partitions if part.kind == ESP_TYPE), None)
+            if esp is None:
+                return Verdict(None, "no ESP")
+            volume = fat.Fat(state.read, esp.offset, esp.size)
+        except (gpt.BadTable, fat.BadFat) as error:
+            return Verdict(None, str(error))
+        directory = volume.find("EFI/Linux")
+        files = volume.list(directory.cluster) if directory and directory.is_directory() else []
+        contents = {file.name: self._image(state, volume, file) for file in files if not file.is_directory()}
+        roots = self._roots(state, partitions)
+        entries = _entries(files, contents, lambda file: _has_osrel(volume, file))
+        order = [self._loader(state, volume, path) for path in [*loaders, FALLBACK_LOADER]]
+        verdict = _power_on(entries, order, roots)
+        verdict.whole = frozenset(filter(None, contents.values()))
+        verdict.broken = tuple(sorted(file.name for file in files if file.name.lower().endswith(".efi") and contents.get(file.name) is None))
+        verdict.dangling = tuple(entry.file for entry in entries if entry.image and entry.left != 0 and entry.image not in roots)
+        if verdict.image:
+            left = [entry for entry in entries if entry.image != verdict.image]
+            # The counter of a counted image runs out; one that does not count is started for ever.
+            verdict.fallback = _power_on(left, order, roots).image if verdict.counted else verdict.image
+        return verdict
+
+    def damage(self, state) -> list[str]:
+        """What is wrong with the ESP as a file system, whether it boots or not."""
+        partitions = gpt.read(state.read, self._size)
+        esp = next(part for part in partitions if part.kind == ESP_TYPE)
+        return fat.Fat(state.read, esp.offset, esp.size).problems()
+
+    def _image(self, state, volume: fat.Fat, file: fat.File) -> str | None:
+        return self.known.images.get(self._file_hash(state, volume, file))
+
+    def _loader(self, state, volume: fat.Fat, path: str) -> str | None:
+        """The loader's name; "" when there is no such file; None when it is none that is known."""
+        file = volume.find(path)
+        if file is None or file.is_directory():
+            return ""
+        return self.known.loaders.get(self._file_hash(state, volume, file))
+
+    def _roots(self, state, partitions: list[gpt.Partition]) -> set[str]:
+        slots = [part for part in partitions if part.name.startswith("STELE-ROOT-")]
+        found = (self.known.roots.get(self._hash(state, ((part.offset, self.known.root_size),))) for part in slots)
+        return {image for image in found if image}
+
+    def _file_hash(self, state, volume: fat.Fat, file: fat.File) -> str:
+        extents, problem = volume.extents(file)
+        if problem or file.size > LARGEST_FILE:
+            return ""
+        return self._hash(state, tuple(extents))
+
+    def _hash(self, state, extents: tuple[tuple[int, int], ...]) -> str:
+        key = tuple(state.identity(at, size) for at, size in extents)
+        if key not in self._hashes:
+            digest = hashlib.sha256()
+            for at, size in extents:
+                digest.update(state.read(at, size))
+            self._hashes[key] = digest.hexdigest()
+        return self._hashes[key]
+
+
+def _power_on(entries: list[Entry], loaders: list[str | None], roots: set[str]) -> Verdict:
+    """From power-on until an image runs. What the loader renames on the way is kept in a copy."""
+    entries = [dataclasses.replace(entry) for entry in entries]
+    starts = 0
+    power_ons = 1
+    while True:
+        panicked = False
+        for loader in loaders:
+            if loader == "":
+                continue  # firmware says not found and takes the next
+            if loader is None:
+                # Half a loader may be refused, or run and hang: nobody knows, so it counts as the end.
+                return Verdict(None, "the loader is torn", starts=starts, power_ons=power_ons)
+            if not entries or starts == MOST_STARTS:
+                continue  # the loader finds nothing, or only itself
+            entry = loader_order(entries)[0]
+            counted = entry.left >= 0
+            if counted:
+                bumped = f"{entry.file.rpartition('+')[0]}+{max(entry.left - 1, 0)}-{entry.done + 1}.efi"
+                if all(other.file.lower() != bumped.lower() for other in entries):
+                    entry.file, entry.left, entry.done = bumped, max(entry.left - 1, 0), entry.done + 1
+            starts += 1
+            if entry.image is None:
+                continue  # cannot be loaded: back to the firmware, the next boot entry
+            if entry.image not in roots:
+                panicked = True  # its init finds no root and panics: the machine resets
+                break
+            return Verdict(entry.image, "", counted, starts, power_ons)
+        if not panicked or starts >= MOST_STARTS:
+            why = "no loader" if not any(loaders) else "no entry" if not entries else "no entry can be loaded"
+            return Verdict(None, why, starts=starts, power_ons=power_ons)
+        power_ons += 1
+
+
+def _entries(files: list[fat.File], contents: dict[str, str | None], has_osrel) -> list[Entry]:
+    found = []
+    for file in files:
+        lower = file.name.lower()
+        if file.is_directory() or not lower.endswith(".efi") or lower.startswith((".", "auto-")):
+            continue
+        if contents[file.name] is None and not has_osrel(file):
+            continue
+        found.append(parse_name(file.name, contents[file.name]))
+    return found
+
+
+def parse_name(name: str, image: str | None = None) -> Entry:
+    entry = Entry(name, image, id=name.lower())
+    stem, plus, counter = name.rpartition("+")
+    if not plus or not counter.lower().endswith(".efi"):
+        return entry
+    left, dash, done = counter[:-4].partition("-")
+    if not _is_number(left) or (dash and not _is_number(done)):
+        return entry
+    entry.left, entry.done, entry.id = int(left), int(done or 0), f"{stem}.efi".lower()
+    return entry
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) < 1 << 31
+
+
+def loader_order(entries: list[Entry]) -> list[Entry]:
+    """An insertion sort as sort_pointer_array: the comparison is no total order, so the algorithm matters."""
+    found: list[Entry] = []
+    for entry in entries:
+        at = len(found)
+        while at > 0 and compare(found[at - 1], entry) > 0:
+            at -= 1
+        found.insert(at, entry)
+    return found
+
+
+def compare(a: Entry, b: Entry) -> int:
+    difference = (a.left == 0) - (b.left == 0) or -compare_versions(a.id, b.id)
+    if difference or a.left < 0 or b.left < 0:
+        return difference
+    return (b.left > a.left) - (b.left < a.left) or (a.done > b.done) - (a.done < b.done)
+
+
+@functools.cache
+def compare_versions(a: str, b: str) -> int:
+    """strverscmp_improved: -1, 0 or 1."""
+    while True:
+        a, b = _drop_invalid(a), _drop_invalid(b)
+        if a[:1] == "~" or b[:1] == "~":
+            if a[:1] != b[:1]:
+                return (a[0:1] != "~") - (b[0:1] != "~")
+            a, b = a[1:], b[1:]
+        if not a or not b:
+            return bool(a) - bool(b)
+        for separator in "-^.":
+            if a[:1] == separator or b[:1] == separator:
+                if a[:1] != b[:1]:
+                    return (a[:1] != separator) - (b[:1] != separator)
+                a, b = a[1:], b[1:]
+        if a[:1].isdigit() or b[:1].isdigit():
+            left, right = _leading(a, str.isdigit), _leading(b, str.isdigit)
+            if bool(left) != bool(right):
+                return bool(left) - bool(right)  # a number is newer than letters
+            x, y = int(left), int(right)
+        else:
+            left, right = _leading(a, str.isalpha), _leading(b, str.isalpha)
+            x, y = left, right
+        if x != y:
+            return 1 if x > y else -1
+        a, b = a[len(left):], b[len(right):]
+
+
+def _drop_invalid(text: str) -> str:
+    while text and not (text[0].isascii() and (text[0].isalnum() or text[0] in "~-^.")):
+        text = text[1:]
+    return text
+
+
+def _leading(text: str, wanted) -> str:
+    end = 0
+    while end < len(text) and text[end].isascii() and wanted(text[end]):
+        end += 1
+    return text[:end]
+
+
+def _has_osrel(volume: fat.Fat, file: fat.File) -> bool:
+    """Whether systemd-boot would list a file that is no known image: its headers and `.osrel` are there."""
+    extents, _ = volume.extents(file)
+    readable = sum(size for _, size in extents)
+
+    def read(offset: int, size: int) -> bytes:
+        return _read_extents(volume, extents, offset, size) if offset + size <= readable else b""
+
+    start = read(0, 64)
+    if start[:2] != b"MZ" or len(start) < 64:
+        return False
+    at, = struct.unpack_from("<I", start, 0x3C)
+    header = read(at, 24)
+    if header[:4] != b"PE\0\0":
+        return False
+    count, optional = struct.unpack_from("<H12xH", header, 6)
+    table = read(at + 24 + optional, count * 40)
+    for index in range(len(table) // 40):
+        name, size, _, _, where = struct.unpack_from("<8sIIII", table, index * 40)
+        if name.rstrip(b"\0") == b".osrel":
+            return b"ID=" in read(where, min(size, 4096))
+    return False
+
+
+def _read_extents(volume: fat.Fat, extents: list[tuple[int, int]], offset: int, size: int) -> bytes:
+    found = b""
+    for at, length in extents:
+        if offset < length and size > 0:
+            part = min(size, length - offset)
+            found += volume.read_disk(at + offset, part)
+            size -= part
+            offset = 0
+        else:
+            offset = max(offset - length, 0)
+    return found
