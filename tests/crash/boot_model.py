@@ -51,7 +51,6 @@ class Verdict:
     whole: frozenset[str] = frozenset()  # images that are whole under some name in EFI/Linux, .new included
     broken: tuple[str, ...] = ()  # names ending in .efi whose content is no known image
     dangling: tuple[str, ...] = ()  # known images with tries whose root is in no slot
-    damage: tuple[str, ...] = ()  # of the file system
 
 
 @dataclasses.dataclass
@@ -81,7 +80,7 @@ class Model:
         except (gpt.BadTable, fat.BadFat) as error:
             return Verdict(None, str(error))
         directory = volume.find("EFI/Linux")
-        files = volume.list(directory.cluster) if directory and directory.is_directory() else []
+        files = volume.files(directory.cluster) if directory and directory.is_directory() else []
         contents = {file.name: self._image(state, volume, file) for file in files if not file.is_directory()}
         roots = self._roots(state, partitions)
         entries = _entries(files, contents, lambda file: _has_osrel(volume, file))
@@ -96,11 +95,14 @@ class Model:
             verdict.fallback = _power_on(left, order, roots).image if verdict.counted else verdict.image
         return verdict
 
-    def damage(self, state) -> list[str]:
-        """What is wrong with the ESP as a file system, whether it boots or not."""
-        partitions = gpt.read(state.read, self._size)
-        esp = next(part for part in partitions if part.kind == ESP_TYPE)
-        return fat.Fat(state.read, esp.offset, esp.size).problems()
+    def esp_is_sound(self, state) -> bool:
+        """Whether no chain of the ESP is broken and no cluster has two owners, whether it boots or not."""
+        try:
+            esp = next(part for part in gpt.read(state.read, self._size) if part.kind == ESP_TYPE)
+            volume = fat.Fat(state.read, esp.offset, esp.size)
+        except (gpt.BadTable, fat.BadFat, StopIteration):
+            return False
+        return not volume.problems()
 
     def _image(self, state, volume: fat.Fat, file: fat.File) -> str | None:
         return self.known.images.get(self._file_hash(state, volume, file))

@@ -111,7 +111,7 @@ class Fat:
             raise BadFat(f"{file.name} {problem}")
         return b"".join(self._read(at, size) for at, size in extents)
 
-    def list(self, cluster: int) -> list[File]:
+    def files(self, cluster: int) -> list[File]:
         return list(_files(self._slots(cluster)))
 
     def _slots(self, cluster: int) -> Iterator[bytes]:
@@ -131,7 +131,7 @@ class Fat:
             if depth > MOST_DEPTH or (found and not found.is_directory()):
                 return None
             wanted = word.lower()
-            found = next((file for file in self.list(cluster) if wanted in (file.name.lower(), file.short.lower())), None)
+            found = next((file for file in self.files(cluster) if wanted in (file.name.lower(), file.short.lower())), None)
             if found is None:
                 return None
             cluster = found.cluster
@@ -142,7 +142,7 @@ class Fat:
         queue, seen = [("", self.root, 0)], {self.root}
         while queue:
             path, cluster, depth = queue.pop()
-            for file in self.list(cluster):
+            for file in self.files(cluster):
                 if file.name in (".", ".."):
                     continue
                 yield f"{path}{file.name}", file

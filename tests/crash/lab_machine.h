@@ -1,0 +1,49 @@
+// The lab machine as its scenarios see it: partitions by name, marks in the recording, and what is to be installed.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "base/unique_fd.h"
+
+namespace stele::lab {
+
+inline constexpr char kEsp[] = "/esp";
+inline constexpr char kState[] = "/state";
+
+class Machine {
+ public:
+  // Mounts what a scenario needs; the disk's partitions are found by their names.
+  static absl::StatusOr<Machine> Create();
+
+  const std::string& esp_device() const { return esp_device_; }
+  // Sets a mark: everything that was written before it is before it in the recording, flushed or not.
+  absl::Status Mark(absl::string_view text);
+  // Writes the root into the slot that does not run, past the cache, and flushes it.
+  absl::Status WriteOtherSlot(absl::string_view root);
+  // Unmounts everything, so that what was never flushed reaches the recording too.
+  absl::Status End();
+
+ private:
+  std::string esp_device_, other_slot_;
+  UniqueFd marks_;
+};
+
+// A file of the initramfs, up to 64 MiB.
+absl::StatusOr<std::string> Payload(const std::string& name);
+
+// Writes all of `data` at the start of `fd`, which is open with O_DIRECT, in pieces of `piece` bytes.
+absl::Status WriteDirect(int fd, absl::string_view data, size_t piece);
+
+// One named way of changing the disk; the table is in lab_scenarios.cc.
+struct Scenario {
+  const char* name;
+  absl::Status (*run)(Machine& machine);
+};
+absl::Status RunScenario(Machine& machine, const std::string& name);
+
+// lab_wrong.cc: orders that lose files, so that the harness is known to find such.
+absl::Status WrongRename(Machine& machine, const std::string& from, const std::string& to);
+absl::Status WrongLoader(Machine& machine);
+
+}  // namespace stele::lab

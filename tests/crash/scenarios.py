@@ -1,0 +1,92 @@
+"""What is recorded and what must hold: the disk before, and after each mark which image may run and which may not be lost.
+
+A is the image that runs and is good, B the one that is upgraded to, O an older one that B replaces. Loaders are V1, the
+one that boots the node, and V2, a newer one.
+"""
+
+import dataclasses
+import functools
+
+import firmware
+import lab_disk
+from lab_disk import LOADER, Image, Layout
+
+TRIES_AND_ONE = 4  # boot entries of an installed node for each loader
+NEW_LOADER = "EFI/systemd/boot-0a1b2c3d.efi"
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """From one mark to the next. A state that can be met in several phases must hold in each."""
+    mark: str
+    runs: frozenset[str]  # images that may run
+    whole: frozenset[str]  # images that must be whole under some name
+    counted: bool | None = None  # whether what runs must, or must not, be on trial; None: either
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    name: str
+    lab: str  # what crash_lab calls it; "" when the firmware is recorded
+    layout: Layout
+    phases: tuple[Phase, ...]
+    loaders: tuple[tuple[str, ...], ...] = ((LOADER,) * TRIES_AND_ONE,)  # BootOrders that the node may have
+    loaders_before: str = ""  # the mark before which only the first of them is possible
+    sound: bool = True  # False: a wrong order, in which bad states must be found
+
+
+def phase(mark: str, runs: str, whole: str, counted: bool | None = None) -> Phase:
+    return Phase(mark, frozenset(runs), frozenset(whole), counted)
+
+
+@functools.cache
+def image(name: str) -> Image:
+    return lab_disk.image(name, reset=name == "B")
+
+
+def new_loader() -> bytes:
+    """Another version: the same program with bytes behind its last section, which firmware loads as gladly."""
+    return firmware.loader() + b"another version".ljust(512, b"\0")
+
+
+def layout(fillers: int = 0, **names: str) -> Layout:
+    """layout(A="stele-2.efi", B="stele-3.efi"): A's root is in slot A, the other's in B."""
+    found = tuple((file, image(name)) for name, file in names.items())
+    other = [name for name in names if name != "A"]
+    return Layout(found, image("A") if "A" in names else None, image(other[0]) if other else None, fillers)
+
+
+def all_scenarios(fillers: int = 0) -> list[Scenario]:
+    """Scenarios of the ESP. `fillers` moves the directory's entries towards, and over, the edge of a sector."""
+    wrong = functools.partial(Scenario, sound=False)
+    return [
+        Scenario("upgrade", "upgrade", layout(fillers, O="stele-1.efi", A="stele-2.efi"),
+                 (phase("begin", "A", "A", False), phase("stage", "A", "A", False), phase("stage-done", "A", "AB", False),
+                  phase("activate", "AB", "AB"), phase("activate-done", "B", "AB", True))),
+        Scenario("bless", "bless", layout(fillers, A="stele-2.efi", B="stele-3+2-1.efi"),
+                 (phase("begin", "B", "AB", True), phase("bless", "B", "AB"), phase("bless-done", "B", "AB", False))),
+        Scenario("bless-only", "bless", layout(fillers, B="stele-3+2-1.efi"),
+                 (phase("begin", "B", "B", True), phase("bless", "B", "B"), phase("bless-done", "B", "B", False))),
+        Scenario("rollback-trial", "rollback-trial", layout(fillers, A="stele-2.efi", B="stele-3+2-1.efi"),
+                 (phase("begin", "B", "AB", True), phase("failed", "AB", "AB"), phase("failed-done", "A", "AB", False))),
+        Scenario("rollback-good", "rollback-good", layout(fillers, A="stele-2.efi", B="stele-3.efi"),
+                 (phase("begin", "B", "AB", False), phase("retry", "AB", "AB"), phase("retry-done", "A", "AB", True))),
+        Scenario("loader", "loader", layout(fillers, A="stele-2.efi", B="stele-3+2-1.efi"),
+                 (phase("begin", "B", "AB", True),),
+                 loaders=((LOADER,) * TRIES_AND_ONE, (NEW_LOADER,) * TRIES_AND_ONE + (LOADER,) * TRIES_AND_ONE), loaders_before="loader-done"),
+        wrong("wrong-bless", "wrong-bless", layout(fillers, A="stele-2.efi", B="stele-3+2-1.efi"),
+              (phase("begin", "B", "AB"), phase("wrong", "B", "AB"), phase("wrong-done", "B", "AB"))),
+        wrong("wrong-bless-only", "wrong-bless", layout(fillers, B="stele-3+2-1.efi"),
+              (phase("begin", "B", "B"), phase("wrong", "B", "B"), phase("wrong-done", "B", "B"))),
+        wrong("wrong-loader", "wrong-loader", layout(fillers, A="stele-2.efi"),
+              (phase("begin", "A", "A"), phase("wrong", "AB", "A"), phase("wrong-done", "B", "AB"))),
+    ]
+
+
+def counting(fillers: int = 0) -> list[Scenario]:
+    """Scenarios of the loader's own writes: it counts B, which never comes up, down to A."""
+    return [
+        Scenario("counting", "", layout(fillers, A="stele-2.efi", B="stele-3+3.efi"), (phase("begin", "AB", "AB"),)),
+        # Nothing else is there: once its tries are over it is started all the same, so A here powers off.
+        Scenario("counting-only", "", layout(fillers, A="stele-1+3.efi"), (phase("begin", "A", "A"),)),
+    ]
