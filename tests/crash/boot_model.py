@@ -68,15 +68,13 @@ class Model:
     def __init__(self, known: Known, disk_size: int):
         self.known, self._size = known, disk_size
         self._hashes: dict[tuple, str] = {}
+        self._tables: dict[tuple, list[gpt.Partition]] = {}
+        self._memory: dict[tuple, object] = {}
 
     def judge(self, state, loaders: list[str]) -> Verdict:
         """`loaders`: the paths of the firmware's boot entries, in BootOrder."""
         try:
-            partitions = gpt.read(state.read, self._size)
-            esp = next((part for part in partitions if part.kind == ESP_TYPE), None)
-            if esp is None:
-                return Verdict(None, "no ESP")
-            volume = fat.Fat(state.read, esp.offset, esp.size)
+            partitions, volume = self._open(state)
         except (gpt.BadTable, fat.BadFat) as error:
             return Verdict(None, str(error))
         directory = volume.find("EFI/Linux")
@@ -98,11 +96,19 @@ class Model:
     def esp_is_sound(self, state) -> bool:
         """Whether no chain of the ESP is broken and no cluster has two owners, whether it boots or not."""
         try:
-            esp = next(part for part in gpt.read(state.read, self._size) if part.kind == ESP_TYPE)
-            volume = fat.Fat(state.read, esp.offset, esp.size)
-        except (gpt.BadTable, fat.BadFat, StopIteration):
+            return not self._open(state)[1].problems()
+        except (gpt.BadTable, fat.BadFat):
             return False
-        return not volume.problems()
+
+    def _open(self, state) -> tuple[list[gpt.Partition], fat.Fat]:
+        # Both tables: 34 sectors at the start, 33 at the end.
+        key = (state.identity(0, 34 * gpt.SECTOR), state.identity(self._size - 33 * gpt.SECTOR, 33 * gpt.SECTOR))
+        if key not in self._tables:
+            self._tables[key] = gpt.read(state.read, self._size)
+        esp = next((part for part in self._tables[key] if part.kind == ESP_TYPE), None)
+        if esp is None:
+            raise gpt.BadTable("no ESP")
+        return self._tables[key], fat.Fat(state.read, esp.offset, esp.size, state.identity, self._memory)
 
     def _image(self, state, volume: fat.Fat, file: fat.File) -> str | None:
         return self.known.images.get(self._file_hash(state, volume, file))

@@ -31,8 +31,11 @@ class File:
 
 
 class Fat:
-    def __init__(self, read: Callable[[int, int], bytes], start: int, size: int):
-        self._read, self._start = read, start
+    """A volume in `size` bytes from `start`. `identity(offset, size)` names a range's content; what was found out about
+    such a content before is taken from `memory`, which volumes of one shape may share."""
+
+    def __init__(self, read: Callable[[int, int], bytes], start: int, size: int, identity: Callable | None = None, memory: dict | None = None):
+        self._read, self._identity, self._memory = read, identity, memory
         boot = read(start, 512)
         if len(boot) < 512 or boot[510:] != b"\x55\xaa":
             raise BadFat("no boot sector")
@@ -62,10 +65,21 @@ class Fat:
         """Where the first table lies on the disk: all of the chains."""
         return self._table, (self.clusters + 2) * 4
 
+    def _remembered(self, question: tuple, ranges: list[tuple[int, int]], answer: Callable):
+        if self._memory is None:
+            return answer()
+        key = (question, *(self._identity(at, size) for at, size in ranges))
+        if key not in self._memory:
+            self._memory[key] = answer()
+        return self._memory[key]
+
     def chain(self, cluster: int, most: int) -> tuple[list[int], str]:
         """At most `most` clusters from `cluster` on, and what is wrong with the chain ("" when nothing is).
 
         The end mark is not asked for once `most` are there: a reader stops at the file's size."""
+        return self._remembered(("chain", cluster, most), [self.table_range()], lambda: self._chain(cluster, most))
+
+    def _chain(self, cluster: int, most: int) -> tuple[list[int], str]:
         found: list[int] = []
         seen = set()
         window, window_at = b"", -1
@@ -93,7 +107,10 @@ class Fat:
             return [], ""
         if file.size > self.clusters * self.cluster_size:
             return [], "larger than the volume"
-        clusters, problem = self.chain(file.cluster, -(-file.size // self.cluster_size))
+        return self._remembered(("extents", file.cluster, file.size), [self.table_range()], lambda: self._extents(file))
+
+    def _extents(self, file: File) -> tuple[list[tuple[int, int]], str]:
+        clusters, problem = self._chain(file.cluster, -(-file.size // self.cluster_size))
         left = min(file.size, len(clusters) * self.cluster_size)
         found: list[tuple[int, int]] = []
         for cluster in clusters:
@@ -112,13 +129,15 @@ class Fat:
         return b"".join(self._read(at, size) for at, size in extents)
 
     def files(self, cluster: int) -> list[File]:
-        return list(_files(self._slots(cluster)))
-
-    def _slots(self, cluster: int) -> Iterator[bytes]:
-        """32-byte slots up to the end mark."""
+        """What the directory that begins at `cluster` lists."""
         clusters, _ = self.chain(cluster, MOST_DIRECTORY // self.cluster_size)
-        for each in clusters:
-            block = self._read(self.offset(each), self.cluster_size)
+        ranges = [(self.offset(each), self.cluster_size) for each in clusters]
+        return self._remembered(("files",), ranges, lambda: list(_files(self._slots(ranges))))
+
+    def _slots(self, ranges: list[tuple[int, int]]) -> Iterator[bytes]:
+        """32-byte slots up to the end mark."""
+        for offset, size in ranges:
+            block = self._read(offset, size)
             for at in range(0, len(block) - 31, 32):
                 if block[at] == 0:
                     return
@@ -152,14 +171,19 @@ class Fat:
 
     def problems(self) -> list[str]:
         """Broken chains and clusters with two owners."""
+        everything = list(self.walk())
+        question = ("problems", *((path, file.cluster, file.size) for path, file in everything))
+        return self._remembered(question, [self.table_range()], lambda: self._problems(everything))
+
+    def _problems(self, everything: list[tuple[str, File]]) -> list[str]:
         owner: dict[int, str] = {}
         found = []
-        for path, file in self.walk():
+        for path, file in everything:
             if file.is_directory():
-                clusters, problem = self.chain(file.cluster, MOST_DIRECTORY // self.cluster_size)
+                clusters, problem = self._chain(file.cluster, MOST_DIRECTORY // self.cluster_size)
                 problem = "" if problem.startswith("ends") and clusters else problem  # a directory's size is its chain
             else:
-                clusters, problem = self.chain(file.cluster, -(-file.size // self.cluster_size))
+                clusters, problem = self._chain(file.cluster, -(-file.size // self.cluster_size))
             if problem:
                 found.append(f"{path} {problem}")
             shared = {owner[cluster] for cluster in clusters if cluster in owner}

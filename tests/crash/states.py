@@ -24,6 +24,7 @@ import write_log
 
 SECTOR = 512
 EXHAUSTIVE = 9
+MANY_WRITES = 16  # in an epoch: the data of a file
 ZERO = bytes(1 << 20)
 MODULUS = 1 << 128
 
@@ -48,7 +49,7 @@ class Space:
         for epoch in epochs:
             for write in epoch.writes:
                 edges.update((write.offset, write.offset + write.size))
-                edges.update(write.offset + at for at in _tears(write.size, random_tears))
+                edges.update(write.offset + at for at in _tears(write.size, len(epoch.writes), random_tears))
         self.edges = sorted(edge for edge in edges if edge <= self.size)
         # For each write the range of its atoms, its contents' hashes.
         self.ranges: dict[int, tuple[int, int]] = {}
@@ -87,9 +88,13 @@ class Space:
         return self.hashes[version][atom - self.ranges[version][0]]
 
 
-def _tears(size: int, choose: random.Random) -> list[int]:
-    """Where a write may be cut: every sector of a small one, a few places of a large one."""
+def _tears(size: int, company: int, choose: random.Random) -> list[int]:
+    """Where a write may be cut: every sector of a small one, a few places of a large one or of one among many."""
     sectors = size // SECTOR
+    if sectors < 2:
+        return []
+    if company > MANY_WRITES:
+        return [choose.randrange(1, sectors) * SECTOR]
     if sectors <= 16:
         return [at * SECTOR for at in range(1, sectors)]
     return [at * SECTOR for at in {1, 8, sectors - 1, *(choose.randrange(1, sectors) for _ in range(3))}]

@@ -1,0 +1,49 @@
+"""Scenarios of STELE-STATE: every state is mounted, and holds the old or the new."""
+
+import pathlib
+import re
+import time
+
+import ext4_state
+import explore
+import scenarios
+import states
+
+NAMES = ("config", "staged-config", "records")
+
+
+def scenario(name: str) -> scenarios.Scenario:
+    return scenarios.Scenario(name, name, scenarios.layout(A="stele-2.efi"), (scenarios.phase("begin", "A", "A"),))
+
+
+def run(recording: explore.Recording, budget: states.Budget, work: pathlib.Path, check_every: int = 25) -> explore.Report:
+    began = time.monotonic()
+    work.mkdir(parents=True, exist_ok=True)
+    epochs = recording.epochs()
+    marks = [text for epoch in epochs for _, text in epoch.marks]
+    space = states.Space(recording.base, epochs, budget)
+    base = ext4_state.pieces(recording.base)
+    report = explore.Report(recording.scenario.name, sum(len(epoch.writes) for epoch in epochs), len(epochs) - 1, record_seconds=recording.seconds)
+    enumerator = states.Enumerator(space, budget)
+    hashes = set()
+    for count, state in enumerate(enumerator.states()):
+        least, most = _number(marks[:state.lowest], "saved"), _number(marks[:state.highest], "save")
+        with ext4_state.mounted(state, base, work) as folder:
+            found = ext4_state.faults(recording.scenario.name, folder, least, max(most, least))
+        if count % check_every == 0 and (problem := ext4_state.check(work)):
+            report.damaged += 1
+            found.append(problem)
+        if found:
+            report.lost += 1
+            report.examples[explore.KEPT_EXAMPLES:] = []
+            if len(report.examples) < explore.KEPT_EXAMPLES:
+                report.examples.append(f"{'; '.join(found)} ({state.cut})")
+        hashes.add(state.hash)
+        report.runs["old or new" if not found else "neither"] += 1
+    report.made, report.distinct, report.seconds = enumerator.made, len(hashes), time.monotonic() - began
+    return report
+
+
+def _number(marks: list[str], word: str) -> int:
+    """The highest N of marks word-N."""
+    return max((int(found[1]) for mark in marks if (found := re.fullmatch(rf"{word}-(\d+)", mark))), default=0)
