@@ -459,7 +459,7 @@ absl::StatusOr<Header> DecodeHeader(absl::Span<const uint8_t> packet) {
   if (header.version != kVersion) {
     return absl::FailedPreconditionError(absl::StrCat("protocol version ", header.version, ", ours is ", kVersion));
   }
-  if (type < static_cast<uint16_t>(Type::kHello) || type > static_cast<uint16_t>(Type::kTrialOver)) {
+  if (type < static_cast<uint16_t>(Type::kHello) || type > static_cast<uint16_t>(Type::kKill)) {
     return Bad(absl::StrCat("unknown message type ", type));
   }
   return header;
@@ -497,6 +497,7 @@ absl::StatusOr<std::string> DecodeName(absl::Span<const uint8_t> packet) {
     case Type::kStart:
     case Type::kStop:
     case Type::kRestart:
+    case Type::kKill:
       break;
     default:
       return Bad("another type of message than expected");

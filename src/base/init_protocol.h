@@ -13,6 +13,7 @@
 //   Start    desired state up; from stopped, finished or back-off it starts at once
 //   Stop     desired state down: stop signal, deadline, KILL
 //   Restart  stop, then start
+//   Kill     SIGKILL to all of a service now; what is wanted of it stays
 //   List     a State of every service, each with its log pipe
 //   Shutdown end the machine
 //   Phase    tell init of machined's phases, so that they outlive machined; init only stores them
@@ -55,6 +56,7 @@ enum class Type : uint16_t {
   kPhase = 10,
   kState = 11,
   kTrialOver = 12,
+  kKill = 13,
 };
 
 struct Header {
@@ -146,7 +148,7 @@ class Message {
 void EncodeHello(Message& out);
 void EncodeReply(uint32_t request, int error, absl::string_view text, Message& out);  // error: errno, 0 is done
 void EncodeDefine(uint32_t request, const ServiceSpec& spec, Message& out);
-void EncodeName(Type type, uint32_t request, absl::string_view name, Message& out);  // Remove Start Stop Restart
+void EncodeName(Type type, uint32_t request, absl::string_view name, Message& out);  // Remove Start Stop Restart Kill
 void EncodeList(uint32_t request, Message& out);
 void EncodeTrialOver(uint32_t request, Message& out);
 void EncodeShutdown(uint32_t request, EndAction action, bool force, Message& out);

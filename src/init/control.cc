@@ -108,12 +108,14 @@ int Control::HandleRequest(Header header, absl::Span<const uint8_t> packet, std:
     case Type::kStart:
     case Type::kStop:
     case Type::kRestart:
+    case Type::kKill:
     case Type::kRemove: {
       absl::StatusOr<std::string> name = init_protocol::DecodeName(packet);
       if (!name.ok()) return invalid(name.status());
       if (header.type == Type::kStart) return supervisor_.Start(*name);
       if (header.type == Type::kStop) return supervisor_.Stop(*name);
       if (header.type == Type::kRestart) return supervisor_.Restart(*name);
+      if (header.type == Type::kKill) return supervisor_.Kill(*name);
       const Service* service = supervisor_.Find(*name);
       int error = supervisor_.Remove(*name);
       if (error == 0) has_log_.erase(std::remove(has_log_.begin(), has_log_.end(), service), has_log_.end());

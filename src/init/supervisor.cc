@@ -58,6 +58,13 @@ int Supervisor::Restart(const std::string& name) {
   return 0;
 }
 
+int Supervisor::Kill(const std::string& name) {
+  Service* service = Find(name);
+  if (service == nullptr) return ENOENT;
+  service->Kill();
+  return 0;
+}
+
 int Supervisor::Remove(const std::string& name) {
   if (name == kMachined) return EPERM;
   auto found = std::find_if(services_.begin(), services_.end(), [&](auto& s) { return s->spec().name == name; });

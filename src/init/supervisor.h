@@ -33,6 +33,7 @@ class Supervisor : private Service::Owner {
   int Start(const std::string& name);
   int Stop(const std::string& name);
   int Restart(const std::string& name);
+  int Kill(const std::string& name);  // SIGKILL now; whether it comes back is as it was
   int Remove(const std::string& name);
 
   Service* Find(const std::string& name);
