@@ -426,10 +426,11 @@ void ServiceManager::RestartService(absl::string_view service, How how, absl::Du
   auto found = services_.find(name);
   if (found == services_.end()) return done(NoSuchService(service));
   if (CarriesTheApi(service)) {
-    // The answer travels through what is being restarted, so it goes first.
+    // The answer travels through what is being restarted, so it goes first. Both are wanted for ever: killed, they
+    // are started again.
     loop_.After(kAnswerFirst, [this, name, how] {
-      auto still = services_.find(name);
-      if (still != services_.end()) AskInit(&InitClient::RestartService, name, still->second, how);
+      if (how == How::kForced) return init_.KillService(name, Asked(name, "kill"));
+      init_.RestartService(name, Asked(name, "restart"));
     });
     return done(absl::OkStatus());
   }
