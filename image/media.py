@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import shutil
 
 import debian
 import disk
@@ -42,7 +41,6 @@ def qcow2(out: pathlib.Path, raw: pathlib.Path) -> None:
 
 def pxe(folder: pathlib.Path, built: pathlib.Path) -> None:
     """Everything a TFTP or HTTP server hands out: one EFI program, or kernel and initramfs for iPXE."""
-    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name in ("stele-medium.efi", "vmlinuz", "initramfs.cpio"):
         (folder / name).hardlink_to(built / name)
