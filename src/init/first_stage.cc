@@ -103,6 +103,7 @@ absl::StatusOr<std::string> AttachLoop(const char* image) {
 // where it is in memory, bound to its new place: no copy, and no loop device.
 absl::Status KeepHead() {
   if (::access(kHeadImage, R_OK) != 0) return absl::OkStatus();
+  RETURN_IF_ERROR(MakeDirectories("/run/stele"));  // apid's user passes through
   RETURN_IF_ERROR(MakeDirectories("/run/stele/medium", 0700));
   UniqueFd target(::open(kMediumHead, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   if (!target.ok()) return ErrnoStatus("make ", kMediumHead);
