@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "machined/upgrade/direct_io.h"
-#include "machined/upgrade/sha256.h"
+#include "image_file/sha256.h"
 
 namespace stele::machined {
 namespace {
@@ -13,8 +13,8 @@ uint64_t SizeOf(const PartHashes& part, size_t chunk) {
 }
 
 // Whether the chunk on the disk is the manifest's. `whole` gets its bytes, too.
-absl::StatusOr<bool> Fits(int fd, const PartHashes& part, size_t chunk, DirectBuffer& buffer, Sha256* whole) {
-  Sha256 hash;
+absl::StatusOr<bool> Fits(int fd, const PartHashes& part, size_t chunk, DirectBuffer& buffer, image_file::Sha256* whole) {
+  image_file::Sha256 hash;
   absl::Status read = ReadDirect(fd, chunk * uint64_t{part.chunk_size}, SizeOf(part, chunk), buffer, [&](absl::string_view bytes) {
     hash.Update(bytes);
     if (whole != nullptr) whole->Update(bytes);
@@ -39,7 +39,7 @@ absl::StatusOr<uint64_t> MatchingPrefix(int fd, const PartHashes& part, const Ke
 
 absl::Status CompareAll(int fd, const PartHashes& part, const KeepGoing& keep_going) {
   DirectBuffer buffer;
-  Sha256 whole;
+  image_file::Sha256 whole;
   for (size_t chunk = 0; chunk < part.chunks.size(); ++chunk) {
     RETURN_IF_ERROR(keep_going());
     ASSIGN_OR_RETURN(bool fits, Fits(fd, part, chunk, buffer, &whole));

@@ -13,7 +13,7 @@
 #include <memory>
 
 #include "machined/upgrade/direct_io.h"
-#include "machined/upgrade/sha256.h"
+#include "image_file/sha256.h"
 
 namespace stele::machined {
 namespace {
@@ -126,7 +126,7 @@ absl::Status EspFolder::ReadBack(const std::string& name, uint64_t size, absl::s
     return absl::DataLossError(absl::StrCat(name, " has ", info.st_size, " bytes instead of ", size));
   }
   DirectBuffer buffer;
-  Sha256 hash;
+  image_file::Sha256 hash;
   absl::Status read = ReadDirect(fd.get(), 0, size, buffer, [&hash](absl::string_view bytes) {
     hash.Update(bytes);
     return absl::OkStatus();

@@ -6,7 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "base/file.h"
-#include "machined/upgrade/sha256.h"
+#include "image_file/sha256.h"
 
 namespace stele::machined {
 namespace {
@@ -43,11 +43,11 @@ std::optional<Message> UpgradeStore::LoadMessage(const char* name, std::vector<s
   }
   absl::string_view rest = *text;
   Message message;
-  bool whole = rest.size() >= kMagic.size() + Sha256::kSize && absl::StartsWith(rest, kMagic);
+  bool whole = rest.size() >= kMagic.size() + image_file::kSha256Size && absl::StartsWith(rest, kMagic);
   if (whole) {
     rest.remove_prefix(kMagic.size());
-    absl::string_view body = rest.substr(Sha256::kSize);
-    whole = Sha256Of(body) == rest.substr(0, Sha256::kSize) && message.ParseFromArray(body.data(), body.size());
+    absl::string_view body = rest.substr(image_file::kSha256Size);
+    whole = image_file::Sha256Of(body) == rest.substr(0, image_file::kSha256Size) && message.ParseFromArray(body.data(), body.size());
   }
   if (whole) return message;
   passed_over->push_back(absl::StrCat(path, " is damaged and passed over"));
@@ -58,7 +58,7 @@ absl::Status UpgradeStore::SaveMessage(const char* name, const google::protobuf:
   RETURN_IF_ERROR(MakeDirectories(folder_, 0700));
   std::string body;
   if (!message.SerializeToString(&body)) return absl::InternalError(absl::StrCat("write ", name, ": not a message"));
-  return ReplaceFile(absl::StrCat(folder_, "/", name), absl::StrCat(kMagic, Sha256Of(body), body), 0600);
+  return ReplaceFile(absl::StrCat(folder_, "/", name), absl::StrCat(kMagic, image_file::Sha256Of(body), body), 0600);
 }
 
 UpgradeRecord UpgradeStore::Load(std::vector<std::string>* passed_over) const {
