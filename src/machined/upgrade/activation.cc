@@ -77,13 +77,15 @@ absl::StatusOr<BootEntry> FindRunning(const UpgradePlace& place, const Esp& esp)
   ASSIGN_OR_RETURN(std::vector<BootEntry> entries, esp.List());
   std::vector<BootEntry> ordered = InLoaderOrder(entries);
   uint64_t told = NumberInLoaderPath(place.entry);
-  for (const BootEntry& entry : ordered) {
-    if (told != 0 && entry.number == told) return entry;
-  }
+  const BootEntry* found = nullptr;
   for (const BootEntry& entry : ordered) {
     absl::StatusOr<std::string> root_hash = esp.RootHashIn(entry);
-    if (root_hash.ok() && *root_hash == place.running_root_hash) return entry;
+    if (root_hash.ok() && *root_hash != place.running_root_hash) continue;
+    // One that cannot be read is believed to be the one that the loader named, and no other.
+    if (told != 0 && entry.number == told) return entry;
+    if (root_hash.ok() && found == nullptr) found = &entry;
   }
+  if (found != nullptr) return *found;
   return absl::NotFoundError("the ESP does not hold the UKI that runs");
 }
 
