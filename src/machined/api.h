@@ -21,6 +21,7 @@ class EventLog;
 class InitClient;
 class LogStore;
 class ServiceManager;
+class UpgradeController;
 
 // Borrowed by the handlers; all of it outlives the server. Owner thread only unless told.
 struct NodeApi {
@@ -30,6 +31,7 @@ struct NodeApi {
   ServiceManager& services;
   ConfigController& config;
   LogStore& logs;
+  UpgradeController& upgrades;
   ComponentVersions& versions;  // any thread
   std::string boot_id;          // any thread
 };
@@ -41,5 +43,6 @@ std::unique_ptr<grpc::Service> MakeEventService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeImageService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeLogService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeConfigService(NodeApi& api);
+std::unique_ptr<grpc::Service> MakeUpgradeService(NodeApi& api);
 
 }  // namespace stele::machined

@@ -27,6 +27,7 @@
 #include "machined/runtime.h"
 #include "machined/service_files.h"
 #include "machined/service_manager.h"
+#include "machined/upgrade/upgrade_controller.h"
 #include "services/service_list.h"
 
 namespace stele::machined {
@@ -142,6 +143,27 @@ absl::StatusOr<ServiceManager::Wanted> WantedServices(Node& node, const FactFind
   return ServiceManager::Wanted{std::move(set.services), complete, files};
 }
 
+// What the upgrade controller has others do.
+UpgradeController::Hands UpgradeHands(InitClient& init, LogStore& logs) {
+  return {
+      .reboot =
+          [&init](const std::string& reason) {
+            Log("reboot: ", reason);
+            init.Shutdown(init_protocol::EndAction::kReboot, false, [](const absl::Status& status) {
+              if (!status.ok()) Log("error: reboot: ", status.message());
+            });
+          },
+      .end_trial = [&init](std::function<void(const absl::Status&)> done) { init.EndTrial(std::move(done)); },
+      .log_tail =
+          [&logs](const std::string& service) {
+            absl::StatusOr<std::unique_ptr<LogSource>> source = logs.Open(service, {.tail_lines = 20});
+            absl::StatusOr<LogChunk> chunk = source.ok() ? (*source)->Next() : source.status();
+            return chunk.ok() ? std::string(chunk->data.view()) : std::string();
+          },
+      .add_boot_entries = [](const std::string&, const Partition&) { return absl::OkStatus(); },
+  };
+}
+
 absl::Status Run() {
   ASSIGN_OR_RETURN(std::unique_ptr<OwnerLoop> loop, OwnerLoop::Create());
   Terminator terminator(*loop);
@@ -170,17 +192,20 @@ absl::Status Run() {
   auto config_owned = std::make_unique<ConfigController>(
       *loop, [&facts](Node& node) { return facts.Gather(node); }, ConfigController::Options{.boot_id = boot_id});
   ConfigController& config = *config_owned;
+  auto upgrades_owned = std::make_unique<UpgradeController>(*loop, UpgradeHands(init, logs), UpgradeController::Options());
+  UpgradeController& upgrades = *upgrades_owned;
   std::vector<std::unique_ptr<Controller>> controllers;
   controllers.push_back(std::move(services_owned));
   controllers.push_back(std::move(phases_owned));
   controllers.push_back(std::move(config_owned));
+  controllers.push_back(std::move(upgrades_owned));
   for (std::unique_ptr<Controller>& controller : AllControllers()) controllers.push_back(std::move(controller));
 
   // The API before the controllers: a node without network, disk or configuration answers.
-  NodeApi api = {runtime, events, init, services, config, logs, versions, boot_id};
+  NodeApi api = {runtime, events, init, services, config, logs, upgrades, versions, boot_id};
   std::vector<std::unique_ptr<grpc::Service>> handlers;
   for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeImageService,
-                    MakeLogService, MakeConfigService}) {
+                    MakeLogService, MakeConfigService, MakeUpgradeService}) {
     handlers.push_back(make(api));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ApiServer> server,
