@@ -84,6 +84,17 @@ def test_the_root_is_verified_and_comes_from_our_own_disk(folder):
         assert any("root: /dev/vdb2 (STELE-ROOT-A)" in line for line in init_lines(made)), init_lines(made)
 
 
+@pytest.mark.parametrize("bus, sector", [("nvme", 4096), ("scsi", 512), ("sata", 512)])
+def test_the_root_is_found_on_any_bus(folder, bus, sector):
+    made_of = assemble.Ingredients.load(harness.IMAGE / "made/ingredients.json")
+    disk.build(folder / "disk.raw", DISK_SIZE, harness.IMAGE / "stele.img", sector, made_of.epoch, folder / "work")
+    with node(f"slot-{bus}", folder / "disk.raw", bus=bus, sector=sector) as made:
+        made.wait_api(150)
+        told = init_lines(made)
+        assert any("root: " in line for line in told), told
+        assert not any("GPT" in line for line in told), told
+
+
 def test_a_corrupt_block_is_a_panic_and_a_reset(folder):
     raw = copy_of_the_disk(folder)
     slot, size = LAYOUT["STELE-ROOT-A"], (harness.IMAGE / "root.squashfs").stat().st_size
