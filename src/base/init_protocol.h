@@ -16,6 +16,7 @@
 //   List     a State of every service, each with its log pipe
 //   Shutdown end the machine
 //   Phase    tell init of machined's phases, so that they outlive machined; init only stores them
+//   TrialOver  the image that runs is good: init's own trial deadline is off. Also when there is no trial
 // init tells, unasked:
 //   State    a service changed; carries the read end of its log pipe the first time
 //   Phase    a phase of init's began or ended
@@ -53,6 +54,7 @@ enum class Type : uint16_t {
   kShutdown = 9,
   kPhase = 10,
   kState = 11,
+  kTrialOver = 12,
 };
 
 struct Header {
@@ -146,6 +148,7 @@ void EncodeReply(uint32_t request, int error, absl::string_view text, Message& o
 void EncodeDefine(uint32_t request, const ServiceSpec& spec, Message& out);
 void EncodeName(Type type, uint32_t request, absl::string_view name, Message& out);  // Remove Start Stop Restart
 void EncodeList(uint32_t request, Message& out);
+void EncodeTrialOver(uint32_t request, Message& out);
 void EncodeShutdown(uint32_t request, EndAction action, bool force, Message& out);
 void EncodeState(uint32_t request, const ServiceState& state, Message& out);
 void EncodePhase(uint32_t request, const Phase& phase, Message& out);
@@ -164,6 +167,7 @@ struct Shutdown {
   bool force = false;
 };
 absl::StatusOr<Shutdown> DecodeShutdown(absl::Span<const uint8_t> packet);
+absl::Status DecodeTrialOver(absl::Span<const uint8_t> packet);
 absl::StatusOr<ServiceState> DecodeState(absl::Span<const uint8_t> packet);
 absl::StatusOr<Phase> DecodePhase(absl::Span<const uint8_t> packet);
 

@@ -130,6 +130,12 @@ int Control::HandleRequest(Header header, absl::Span<const uint8_t> packet, std:
       phase->by_machined = true;
       return phases_.Store(*std::move(phase), PhaseTable::kMostWithMachined) ? 0 : ENOSPC;
     }
+    case Type::kTrialOver: {
+      absl::Status status = init_protocol::DecodeTrialOver(packet);
+      if (!status.ok()) return invalid(status);
+      ender_.TrialOver();
+      return 0;
+    }
     case Type::kList:
       return 0;
     case Type::kHello:

@@ -36,6 +36,7 @@ class Init : private Supervisor::Observer, private Control::MachineEnder, privat
   void MachinedGone() override { control_.PeerGone(); }
   void OtherExited(pid_t pid, int code, int value) override;
   int EndMachine(EndAction action, bool force) override;
+  void TrialOver() override {}  // no boot is a trial yet
   void OnReady(uint32_t events) override;  // signals
 
   void Turn();

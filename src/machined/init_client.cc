@@ -78,6 +78,10 @@ void InitClient::Shutdown(init_protocol::EndAction action, bool force, Done done
           });
 }
 
+void InitClient::EndTrial(Done done) {
+  Request([](uint32_t id, Message& out) { init_protocol::EncodeTrialOver(id, out); }, std::move(done));
+}
+
 void InitClient::ReportPhase(const init_protocol::Phase& phase) {
   Request([&](uint32_t id, Message& out) { init_protocol::EncodePhase(id, phase, out); }, [](const absl::Status&) {});
 }
@@ -168,6 +172,7 @@ absl::Status InitClient::Handle(absl::Span<const uint8_t> packet, std::vector<Un
     case Type::kRestart:
     case Type::kList:
     case Type::kShutdown:
+    case Type::kTrialOver:
       return absl::InvalidArgumentError("a request, which only machined makes");
   }
   return absl::InvalidArgumentError("unknown type");

@@ -46,6 +46,8 @@ class InitClient : public FdHandler {
   void StopService(absl::string_view name, Done done);
   void RestartService(absl::string_view name, Done done);
   void Shutdown(init_protocol::EndAction action, bool force, Done done);
+  // The image that runs is good: init no longer reboots at its trial's deadline.
+  void EndTrial(Done done);
   void ReportPhase(const init_protocol::Phase& phase);
 
   // The machine is ending: init starts nothing any more.
