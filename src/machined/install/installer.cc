@@ -11,13 +11,13 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/subprocess.h"
+#include "image_file/sha256.h"
 #include "machined/config_store.h"
 #include "machined/install/disk_note.h"
 #include "machined/install/disk_selector.h"
 #include "machined/install/gpt_table.h"
 #include "machined/install/loop_mount.h"
 #include "machined/install/remove_tree.h"
-#include "machined/install/sha256_sum.h"
 #include "machined/storage.h"
 
 namespace stele::machined {
@@ -39,13 +39,13 @@ uint64_t RoundUp(uint64_t size) { return (size + 4095) / 4096 * 4096; }
 absl::StatusOr<std::string> FileSha256(const std::string& path) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.ok()) return ErrnoStatus("open ", path);
-  Sha256Sum sum;
+  image_file::Sha256 sum;
   std::string buffer(1 << 18, '\0');
   while (true) {
     ssize_t got = ::read(fd.get(), buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return ErrnoStatus("read ", path);
-    if (got == 0) return sum.Hex();
+    if (got == 0) return absl::BytesToHexString(sum.Finish());
     sum.Update(absl::string_view(buffer.data(), got));
   }
 }
@@ -176,8 +176,8 @@ absl::Status Installer::Image() {
 
 absl::Status Installer::WriteSlot() {
   uint64_t start = Planned(kRootALabel).start, unflushed = 0;
-  Sha256Sum sum;
-  RETURN_IF_ERROR(source_.root.read([&](uint64_t offset, absl::string_view chunk) -> absl::Status {
+  image_file::Sha256 sum;
+  absl::Status copied = source_.root.read([&](uint64_t offset, absl::string_view chunk) -> absl::Status {
     if (offset + chunk.size() > source_.root.size) return absl::DataLossError("the root is longer than it says");
     sum.Update(chunk);
     RETURN_IF_ERROR(disk_->Write(start + offset, chunk));
@@ -188,18 +188,19 @@ absl::Status Installer::WriteSlot() {
     }
     Count(chunk.size());
     return absl::OkStatus();
-  }));
-  root_sha256_ = sum.Hex();
+  });
+  RETURN_IF_ERROR(copied);
+  root_sha256_ = absl::BytesToHexString(sum.Finish());
   return disk_->Flush();
 }
 
 absl::StatusOr<std::string> Installer::LoaderName() {
-  Sha256Sum sum;
+  image_file::Sha256 sum;
   RETURN_IF_ERROR(source_.loader.read([&](uint64_t, absl::string_view chunk) {
     sum.Update(chunk);
     return absl::OkStatus();
   }));
-  return absl::StrCat("EFI/systemd/boot-", sum.Hex().substr(0, 8), ".efi");
+  return absl::StrCat("EFI/systemd/boot-", absl::BytesToHexString(sum.Finish()).substr(0, 8), ".efi");
 }
 
 absl::Status Installer::WriteEspFile(const std::string& root, const std::string& path, const InstallSource::Part& part) {
@@ -207,15 +208,16 @@ absl::Status Installer::WriteEspFile(const std::string& root, const std::string&
   RETURN_IF_ERROR(MakeDirectories(file.substr(0, file.rfind('/'))));
   UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (!fd.ok()) return ErrnoStatus("make ", path);
-  Sha256Sum sum;
-  RETURN_IF_ERROR(part.read([&](uint64_t, absl::string_view chunk) -> absl::Status {
+  image_file::Sha256 sum;
+  absl::Status copied = part.read([&](uint64_t, absl::string_view chunk) -> absl::Status {
     sum.Update(chunk);
     RETURN_IF_ERROR(Annotate(WriteAll(fd.get(), chunk), path));
     Count(chunk.size());
     return absl::OkStatus();
-  }));
+  });
+  RETURN_IF_ERROR(copied);
   if (::fsync(fd.get()) != 0) return ErrnoStatus("flush ", path);
-  esp_files_.emplace_back(path, sum.Hex());
+  esp_files_.emplace_back(path, absl::BytesToHexString(sum.Finish()));
   return absl::OkStatus();
 }
 
@@ -270,7 +272,7 @@ absl::Status Installer::Data() {
 }
 
 absl::Status Installer::ReadBackSlot() {
-  Sha256Sum sum;
+  image_file::Sha256 sum;
   uint64_t start = Planned(kRootALabel).start, left = source_.root.size;
   RETURN_IF_ERROR(disk_->ReadBack(start, RoundUp(source_.root.size), [&](uint64_t, absl::string_view bytes) {
     bytes = bytes.substr(0, left);
@@ -278,7 +280,7 @@ absl::Status Installer::ReadBackSlot() {
     sum.Update(bytes);
     return absl::OkStatus();
   }));
-  if (sum.Hex() == root_sha256_) return absl::OkStatus();
+  if (absl::BytesToHexString(sum.Finish()) == root_sha256_) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat(kRootALabel, ": the disk does not hold what was written"));
 }
 
