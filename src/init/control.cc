@@ -77,6 +77,7 @@ void Control::Handle(absl::Span<const uint8_t> packet) {
   }
   if (header->type == Type::kHello) {
     greeted_ = true;
+    ender_.MachinedConnected();
     phases_.MarkAllChanged();
     for (auto& service : supervisor_.services()) service->MarkChanged();
     return;
@@ -128,6 +129,7 @@ int Control::HandleRequest(Header header, absl::Span<const uint8_t> packet, std:
       absl::StatusOr<Phase> phase = init_protocol::DecodePhase(packet);
       if (!phase.ok()) return invalid(phase.status());
       phase->by_machined = true;
+      ender_.PhaseTold(*phase);
       return phases_.Store(*std::move(phase), PhaseTable::kMostWithMachined) ? 0 : ENOSPC;
     }
     case Type::kTrialOver: {

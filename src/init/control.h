@@ -27,6 +27,10 @@ class Control : private FdHandler {
     virtual int EndMachine(EndAction action, bool force) = 0;
     // The image that runs is good.
     virtual void TrialOver() = 0;
+    // machined is there and has said Hello.
+    virtual void MachinedConnected() = 0;
+    // machined told of a phase of its.
+    virtual void PhaseTold(const Phase& phase) = 0;
   };
 
   Control(EventLoop& loop, Supervisor& supervisor, PhaseTable& phases, MachineEnder& ender);
