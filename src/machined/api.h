@@ -15,10 +15,12 @@ class Service;
 
 namespace stele::machined {
 
+class BootsController;
 class ComponentVersions;
 class ConfigController;
 class EventLog;
 class InitClient;
+class InstallRunner;
 class LogStore;
 class ServiceManager;
 
@@ -30,6 +32,8 @@ struct NodeApi {
   ServiceManager& services;
   ConfigController& config;
   LogStore& logs;
+  BootsController& boots;  // ends the machine
+  InstallRunner& installs;
   ComponentVersions& versions;  // any thread
   std::string boot_id;          // any thread
 };
@@ -41,5 +45,6 @@ std::unique_ptr<grpc::Service> MakeEventService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeImageService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeLogService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeConfigService(NodeApi& api);
+std::unique_ptr<grpc::Service> MakeInstallService(NodeApi& api);
 
 }  // namespace stele::machined

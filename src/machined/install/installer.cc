@@ -144,6 +144,11 @@ absl::Status Installer::Check() {
   RETURN_IF_ERROR(CheckNotInUse(options_.disk, options_.medium_device));
   ASSIGN_OR_RETURN(DiskContents contents, ProbeDisk(options_.disk));
   contents_ = DescribeContents(contents);
+  for (const Partition& part : contents.partitions) {
+    if (!options_.medium_partition.empty() && part.uuid == options_.medium_partition) {
+      return absl::FailedPreconditionError("this node was booted from that disk");
+    }
+  }
   // A whole table of somebody's counts more than a note: the note may have been all that was written so far.
   bool nobodys = contents.found.empty() || contents.found == "data" || contents.found == "PMBR";
   was_ours_ = nobodys && ReadDiskNote(*disk_, DiskNote::kInstalling).ok();
@@ -226,12 +231,13 @@ absl::Status Installer::WriteEsp() {
   ASSIGN_OR_RETURN(loader_name_, LoaderName());
   LoopRange range = {options_.disk, esp.start, esp.size, disk_->sector_size()};
   std::vector<std::string> argv = options_.make_esp;
-  if (options_.esp_type == "vfat") {
+  bool fat = options_.esp_type == "vfat";
+  if (fat) {
     argv.insert(argv.end(), {"-S", absl::StrCat(disk_->sector_size()), "--offset", absl::StrCat(esp.start / disk_->sector_size())});
   } else {
     argv.insert(argv.end(), {"-E", absl::StrCat("offset=", esp.start)});
   }
-  argv.insert(argv.end(), {options_.disk, absl::StrCat(esp.size / 1024)});
+  argv.insert(argv.end(), {options_.disk, absl::StrCat(esp.size / 1024, fat ? "" : "k")});
   RETURN_IF_ERROR(Annotate(RunChecked(argv, Environment(), kFormatTimeout), "make the file system"));
   RETURN_IF_ERROR(disk_->Flush());
   ASSIGN_OR_RETURN(LoopMount mount, LoopMount::Create(range, options_.esp_type, Target("esp"), false));

@@ -43,11 +43,13 @@ struct InstallSource {
 struct InstallOptions {
   std::string disk;
   bool wipe = false;            // also a disk that holds something
-  std::string medium_device;    // never this one
+  std::string medium_device;     // never this one, or the disk that it is a part of
+  std::string medium_partition;  // nor the disk with this partition UUID, which the loader came from
   uint32_t sector_size = 0;     // 0: the device's
   StorageTools tools;
-  // The ESP's file system; device and size in KiB are put behind the command.
-  std::vector<std::string> make_esp = {"/usr/sbin/mkfs.fat", "-F", "32", "-n", "ESP"};
+  // The ESP's file system: vfat, or ext4 in tests on a kernel without. Place, device and size are put behind the command. -I:
+  // a whole disk is meant.
+  std::vector<std::string> make_esp = {"/usr/sbin/mkfs.fat", "-I", "-F", "32", "-n", "ESP"};
   std::string esp_type = "vfat";
   std::string work = "/run/stele/install";  // for mounts and small files
   // On STELE-STATE besides upgrade/a.manifest: path and contents.

@@ -189,9 +189,10 @@ absl::StatusOr<std::optional<ResetWish>> ReadResetWish(const std::string& disk) 
 absl::Status CarryOutReset(const std::string& path, const ResetWish& wish, const StorageOptions& options,
                            const std::function<void(const std::string&)>& progress) {
   for (const char* name : {"state", "data"}) UnmountLeftover(absl::StrCat(Work(options), "/", name));
-  for (const std::string& target : {options.state_target, options.data_target}) {
+  for (const auto& [asked, target] : {std::pair(wish.request.state(), options.state_target),
+                                      std::pair(wish.request.data(), options.data_target)}) {
     ASSIGN_OR_RETURN(bool mounted, IsMounted(options.root + target));
-    if (mounted) return absl::FailedPreconditionError(absl::StrCat("a reset is asked for, and ", target, " is in use: reboot first"));
+    if (asked && mounted) return absl::FailedPreconditionError(absl::StrCat("a reset is asked for, and ", target, " is in use: reboot first"));
   }
   ASSIGN_OR_RETURN(DiskContents contents, ProbeOurs(path));
   const Partition* data = FindPartition(contents, kDataLabel);

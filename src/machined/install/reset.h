@@ -33,8 +33,8 @@ absl::Status WriteResetWish(const std::string& disk, const ResetWish& wish);
 // Nothing where nobody wishes.
 absl::StatusOr<std::optional<ResetWish>> ReadResetWish(const std::string& disk);
 
-// Does it; OK when all of it is done and the note gone. FAILED_PRECONDITION, and nothing is done, while a partition of the
-// disk is mounted (options' targets): then a reboot must come first. DATA_LOSS when what is to be kept cannot be read.
+// Does it; OK when all of it is done and the note gone. FAILED_PRECONDITION, and nothing is done, while a partition that is to be wiped
+// is mounted (options' targets): then a reboot must come first. DATA_LOSS when what is to be kept cannot be read.
 absl::Status CarryOutReset(const std::string& disk, const ResetWish& wish, const StorageOptions& options,
                            const std::function<void(const std::string&)>& progress);
 
