@@ -73,11 +73,16 @@ def medium(of: Ingredients, out: pathlib.Path) -> None:
 def program(of: Ingredients, command_line: str, initrd: pathlib.Path) -> bytes:
     """A UKI."""
     return uki.build(of.stub, [
-        (".osrel", os_release(of.version).encode()), (".cmdline", command_line.encode()), (".uname", of.kernel_version.encode()),
+        (".osrel", uki_os_release(of.version).encode()), (".cmdline", command_line.encode()), (".uname", of.kernel_version.encode()),
         (".linux", of.kernel.read_bytes()), (".initrd", initrd.read_bytes())])
 
 
-def os_release(version: str) -> str:
+def uki_os_release(version: str) -> str:
     """For the loader, which orders entries by VERSION_ID, IMAGE_VERSION or BUILD_ID before it looks at their file names. Only
     the file names know which image was activated last, so none of those may be here."""
     return f'NAME=Stele\nID=stele\nIMAGE_ID=stele\nPRETTY_NAME="Stele {version}"\n'
+
+
+def root_os_release(version: str) -> str:
+    """What the running system calls itself."""
+    return uki_os_release(version) + f"VERSION_ID={version}\nIMAGE_VERSION={version}\n"

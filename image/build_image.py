@@ -58,6 +58,8 @@ def main() -> int:
     version = image_file.check_version(options.version or (checkout / "VERSION").read_text().strip())
     keys = options.key or [signing.development_key()]
 
+    clear_older(options)
+
     step("packages")
     trixie = debian.trixie()
     entries = rootlist.read([HERE / "root.list", *options.list])
@@ -89,7 +91,7 @@ def main() -> int:
 
     step("image file")
     modules.install(kernel, selection.early, made / "early")
-    initramfs.early(made / "early.cpio.zst", made / "early", out / "root/usr/lib/stele/init", epoch)
+    initramfs.early(made / "early.cpio.zst", made / "early", out / "root/usr/lib/stele/init", epoch, level=9 if options.fast else 19)
     boot = trees["systemd-boot-efi"] / "usr/lib/systemd/boot/efi"
     ingredients = assemble.Ingredients(
         version=version, minimum_version=options.minimum_version or "", build_id=build_id(checkout), epoch=epoch, architecture="x86_64",
@@ -131,6 +133,13 @@ def qcow2(options, of: assemble.Ingredients) -> None:
 
 def pxe(options, of: assemble.Ingredients) -> None:
     media.pxe(options.out / "pxe", options.out)
+
+
+def clear_older(options) -> None:
+    """What this run does not make anew goes, so that the folder never holds two versions."""
+    for file in [f for kind in command_line.KINDS for f in options.out.glob(f"stele*.{kind}")]:
+        file.unlink()
+    shutil.rmtree(options.out / "pxe", ignore_errors=True)
 
 
 def source_date_epoch(checkout: pathlib.Path) -> int:
@@ -178,14 +187,8 @@ def make_files(made: pathlib.Path, version: str, selection: modules.Selection, t
     (made / "modules").write_text("".join(name + "\n" for name in selection.load))
     (made / "ca-certificates.crt").write_bytes(b"".join(
         file.read_bytes().rstrip(b"\n") + b"\n" for file in sorted(trees["ca-certificates"].glob("usr/share/ca-certificates/mozilla/*.crt"))))
-    (made / "os-release").write_text(os_release(version))
+    (made / "os-release").write_text(assemble.root_os_release(version))
     archive.write(made / "pause.tar", PAUSE_REFERENCE, programs / "pause", user="65535:65535")
-
-
-def os_release(version: str) -> str:
-    """The root's. The UKI's own says less: assemble.os_release."""
-    return (f'NAME=Stele\nID=stele\nVERSION_ID={version}\nIMAGE_ID=stele\nIMAGE_VERSION={version}\n'
-            f'PRETTY_NAME="Stele {version}"\n')
 
 
 def trust(folder: pathlib.Path, keys: list[pathlib.Path], trusted: list[pathlib.Path]) -> None:

@@ -15,7 +15,7 @@ import debian
 DIRECTORIES = ("dev", "proc", "sys", "run", "root")
 
 
-def early(out: pathlib.Path, tree: pathlib.Path, init: pathlib.Path, epoch: int) -> None:
+def early(out: pathlib.Path, tree: pathlib.Path, init: pathlib.Path, epoch: int, level: int = 19) -> None:
     """`tree` is lib/modules with tables of just the modules in it."""
     plain = out.with_suffix(".cpio")
     with open(plain, "wb") as opened:
@@ -28,7 +28,7 @@ def early(out: pathlib.Path, tree: pathlib.Path, init: pathlib.Path, epoch: int)
         writer.file("init", init, 0o755)
         writer.close()
     # One thread: how the work is cut up shows in the result. 8 MiB is the largest window that the kernel takes.
-    debian.run(["zstd", "-q", "-f", "-19", "--single-thread", "--no-check", plain, "-o", out])
+    debian.run(["zstd", "-q", "-f", f"-{level}", "--single-thread", "--no-check", plain, "-o", out])
     plain.unlink()
 
 

@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import shutil
 
 import debian
 import disk
@@ -25,7 +24,8 @@ def iso(out: pathlib.Path, program: pathlib.Path, version: str, epoch: int, work
     content = work / "content"
     content.mkdir()
     (content / "README.TXT").write_text(f"Stele {version}. Boots through UEFI and runs from memory: osctl install --disk ... puts it onto a disk.\n")
-    os.utime(content / "README.TXT", (epoch, epoch))
+    for path in (content / "README.TXT", content):
+        os.utime(path, (epoch, epoch))
     disk.run(["xorriso", "-as", "mkisofs", "-quiet", "-o", scratch, "-V", "STELE", "-iso-level", "3", "-r", "-partition_offset", "16",
               "-append_partition", "2", disk.TYPE_ESP, esp, "-appended_part_as_gpt",
               "-e", "--interval:appended_partition_2:all::", "-no-emul-boot", content], epoch)
@@ -42,7 +42,6 @@ def qcow2(out: pathlib.Path, raw: pathlib.Path) -> None:
 
 def pxe(folder: pathlib.Path, built: pathlib.Path) -> None:
     """Everything a TFTP or HTTP server hands out: one EFI program, or kernel and initramfs for iPXE."""
-    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name in ("stele-medium.efi", "vmlinuz", "initramfs.cpio"):
         (folder / name).hardlink_to(built / name)
