@@ -147,7 +147,10 @@ absl::StatusOr<RootSlot> OpenRootSlot(const RootVerity& root, absl::string_view 
     for (const SlotCandidate& candidate : now) {
       std::string partition = absl::StrCat("/dev/", candidate.partition);
       absl::StatusOr<std::string> device = OpenVerity(root, partition);
-      if (device.ok()) return RootSlot{partition, *std::move(device)};
+      if (device.ok()) {
+        Log(Level::kNotice, "root: %s (%s)", partition.c_str(), candidate.name.c_str());
+        return RootSlot{partition, *std::move(device)};
+      }
       asked.push_back(candidate.partition);
       absl::StrAppend(&told, "; ", partition, " (", candidate.name, "): ", device.status().message());
     }
