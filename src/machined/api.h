@@ -15,10 +15,12 @@ class Service;
 
 namespace stele::machined {
 
+class BootsController;
 class ComponentVersions;
 class ConfigController;
 class EventLog;
 class InitClient;
+class InstallRunner;
 class LogStore;
 class ServiceManager;
 class UpgradeController;
@@ -31,6 +33,8 @@ struct NodeApi {
   ServiceManager& services;
   ConfigController& config;
   LogStore& logs;
+  BootsController& boots;  // ends the machine
+  InstallRunner& installs;
   UpgradeController& upgrades;
   ComponentVersions& versions;  // any thread
   std::string boot_id;          // any thread
@@ -43,6 +47,7 @@ std::unique_ptr<grpc::Service> MakeEventService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeImageService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeLogService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeConfigService(NodeApi& api);
+std::unique_ptr<grpc::Service> MakeInstallService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeUpgradeService(NodeApi& api);
 
 }  // namespace stele::machined

@@ -5,6 +5,7 @@
 
 #include "base/boot_facts.h"
 #include "base/status.h"
+#include "machined/storage_layout.h"
 #include "machined/storage_probe.h"
 #include "machined/upgrade/esp_mount.h"
 
@@ -23,10 +24,6 @@ struct UpgradePlace {
   std::string other_slot;
   std::string other_device;
 };
-
-inline constexpr char kEspLabel[] = "ESP";
-inline constexpr char kRootALabel[] = "STELE-ROOT-A";
-inline constexpr char kRootBLabel[] = "STELE-ROOT-B";
 
 // On the disk that the running root is on, and on no other: pure. FAILED_PRECONDITION when the node runs from
 // memory, or its disk is not divided as ours.

@@ -81,7 +81,7 @@ absl::Status StageCall::Stage() {
   Staging staging(ground.place, store, keys, std::move(request),
                   {[this] { return NextChunk(); },
                    [&](const Staging::Progress& progress) { Report(*running, progress, ground.place.other_slot); },
-                   [this] { return KeepGoing(); }});
+                   [this] { return KeepGoing(); }, [](const char*) {}});
   running = &staging;
   absl::Status status = staging.Run();
   version_ = staging.version();

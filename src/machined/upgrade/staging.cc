@@ -43,6 +43,7 @@ Staging::Staging(const UpgradePlace& place, const UpgradeStore& store, const ima
 absl::Status Staging::Run() {
   for (const StageStep& step : StageSteps()) {
     RETURN_IF_ERROR(callbacks_.keep_going());
+    callbacks_.begins(step.name);
     RETURN_IF_ERROR(Annotate((this->*step.run)(), step.name));
     if (request_.validate_only) {
       callbacks_.progress({"check", 0});

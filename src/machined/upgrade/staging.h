@@ -41,6 +41,8 @@ class Staging {
     std::function<absl::StatusOr<std::string>()> next;
     std::function<void(const Progress&)> progress;
     KeepGoing keep_going;
+    // A step begins.
+    std::function<void(const char* step)> begins;
   };
   // Borrows all of them.
   Staging(const UpgradePlace& place, const UpgradeStore& store, const image_file::TrustedKeys& keys, StageRequest request, Callbacks callbacks);
