@@ -103,7 +103,7 @@ absl::StatusOr<std::vector<std::string>> Installer::Plan() {
 }
 
 absl::Status Installer::Run() {
-  progress_.bytes_total = source_.loader.size * 2 + source_.uki.size + source_.root.size;
+  progress_.bytes_total = source_.loader.size * 2 + source_.uki.size + source_.root.size + sizeof kLoaderConf - 1;
   // udev must not read a table that is being written.
   absl::StatusOr<UniqueFd> lock = LockDisk(options_.disk);
   RETURN_IF_ERROR(lock.status());
