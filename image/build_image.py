@@ -1,20 +1,19 @@
 #!/usr/bin/env python3
 """Builds the image from build/release/bin and Debian 13's packages into build/image.
 
-    root/             the root as a directory
-    root.squashfs     the same, packed
-    vmlinuz, initramfs.cpio, cmdline        for qemu -kernel
-    stele.efi         the UKI
-    stele.raw         a bootable disk
-    demo.tar          the demonstration pod's image (not in the root)
+    stele.img                               the signed image file: one file is one version
+    stele.efi, root.img                     what is in it: the UKI, and the root with its verity tree
+    vmlinuz, initramfs.cpio, cmdline        the medium for qemu -kernel: it carries the image file
+    stele-medium.efi                        the same as one EFI program
+    stele.raw, stele.iso, stele.qcow2, pxe/ made of those
+    root/, root.squashfs                    the root as a directory, and packed
+    demo.tar                                the demonstration pod's image (not in the root)
     sbom.spdx.json, executables.txt, packages.lock
 
 Nothing here needs root, a loop device or a mount. The same inputs give the same bytes.
 """
 
-import argparse
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -24,16 +23,21 @@ import sys
 import time
 
 import archive
+import assemble
 import cache
-import cpio
 import debian
 import disk
+import image_file
+import initramfs
 import kubelet
+import media
 import modules
+import options as command_line
 import root
 import rootlist
 import sbom
-import uki
+import signing
+import squashfs
 
 HERE = pathlib.Path(__file__).resolve().parent
 KERNEL_METAPACKAGE = "linux-image-cloud-amd64"
@@ -44,14 +48,17 @@ DISK_SIZE = 4 << 30
 
 
 def main() -> int:
-    options = parse_options()
+    options = command_line.parse(HERE.parent)
     out, checkout = options.out, options.checkout
     out.mkdir(parents=True, exist_ok=True)
     made = out / "made"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
     epoch = source_date_epoch(checkout)
-    version = project_version(checkout)
+    version = image_file.check_version(options.version or (checkout / "VERSION").read_text().strip())
+    keys = options.key or [signing.development_key()]
+
+    clear_older(options)
 
     step("packages")
     trixie = debian.trixie()
@@ -69,10 +76,8 @@ def main() -> int:
     kernel = unpacked_kernel(trees[kernel_package], packages[kernel_package])
     selection = modules.Selection(HERE / "modules.list", kernel)
     programs = stripped_programs(options.bin, made / "bin")
-    (made / "modules").write_text("".join(name + "\n" for name in selection.load))
-    (made / "ca-certificates.crt").write_bytes(certificates(trees["ca-certificates"]))
-    (made / "os-release").write_text(os_release(version))
-    archive.write(made / "pause.tar", PAUSE_REFERENCE, programs / "pause", user="65535:65535")
+    make_files(made, version, selection, trees, programs)
+    trust(made / "keys", keys, options.trust)
     tree = root.Root(out / "root")
     tree.add(entries, root.Sources(trees, {"build": programs, "image": HERE, "made": made}))
     tree.add_modules(kernel, selection)
@@ -82,23 +87,26 @@ def main() -> int:
                                                   kubelet_file.parent.name if options.kubelet is None else options.kubelet))
 
     step("root.squashfs")
-    squashfs(out / "root", out / "root.squashfs", epoch, level=9 if options.fast else 19)
+    squashfs.pack(out / "root", out / "root.squashfs", epoch, level=9 if options.fast else 19)
 
-    step("initramfs and UKI")
-    initramfs(out, kernel, selection, epoch)
-    shutil.copyfile(kernel.image, out / "vmlinuz")
-    command_line = read_command_line(HERE / "cmdline")
-    (out / "cmdline").write_text(command_line)
+    step("image file")
+    modules.install(kernel, selection.early, made / "early")
+    initramfs.early(made / "early.cpio.zst", made / "early", out / "root/usr/lib/stele/init", epoch, level=9 if options.fast else 19)
     boot = trees["systemd-boot-efi"] / "usr/lib/systemd/boot/efi"
-    (out / "stele.efi").write_bytes(uki.build(boot / "linuxx64.efi.stub", [
-        (".osrel", (made / "os-release").read_bytes()), (".cmdline", command_line.encode()),
-        (".uname", kernel.version.encode()), (".linux", (out / "vmlinuz").read_bytes()),
-        (".initrd", (out / "initramfs.cpio").read_bytes())]))
+    ingredients = assemble.Ingredients(
+        version=version, minimum_version=options.minimum_version or "", build_id=build_id(checkout), epoch=epoch, architecture="x86_64",
+        kernel=kernel.image, kernel_version=kernel.version, command_line=read_command_line(HERE / "cmdline"),
+        early=made / "early.cpio.zst", stub=boot / "linuxx64.efi.stub", loader=boot / "systemd-bootx64.efi",
+        sbom=out / "sbom.spdx.json", keys=tuple(keys))
+    ingredients.save(made / "ingredients.json")
+    assemble.image(ingredients, out / "root.squashfs", out)
 
-    step("disk")
-    # No `default` line: which entry boots is decided by file names and counters alone.
-    disk.build(out / "stele.raw", DISK_SIZE, boot / "systemd-bootx64.efi", out / "stele.efi", f"stele_{version}.efi",
-               "timeout 0\neditor no\n", epoch, made)
+    step("medium")
+    assemble.medium(ingredients, out)
+
+    for kind in options.what:
+        step(kind)
+        {"raw": raw, "iso": iso, "qcow2": qcow2, "pxe": pxe}[kind](options, ingredients)
 
     step("demo image")
     (made / "demo").mkdir()
@@ -106,36 +114,51 @@ def main() -> int:
                 HERE / "demo/hello.c"])
     archive.write(out / "demo.tar", DEMO_REFERENCE, made / "demo/hello", user="65535:65535")
     step(None)
-    report(out)
+    report(out, options)
     return 0
 
 
-def parse_options() -> argparse.Namespace:
-    checkout = HERE.parent
-    parser = argparse.ArgumentParser(description="Build Stele's image.")
-    parser.add_argument("--out", type=pathlib.Path, default=checkout / "build/image")
-    parser.add_argument("--bin", type=pathlib.Path, default=checkout / "build/release/bin", help="our own programs")
-    parser.add_argument("--kubelet", metavar="FILE|URL", help="an official kubelet instead of one built from Debian's source")
-    parser.add_argument("--list", type=pathlib.Path, action="append", default=[], metavar="FILE", help="enter what FILE lists, too")
-    parser.add_argument("--fast", action="store_true", help="pack with zstd level 9: 4 s instead of 2 min, 8 percent larger")
-    parser.add_argument("--refresh", action="store_true", help="take the newest package versions instead of the remembered ones")
-    options = parser.parse_args()
-    options.checkout = checkout
-    options.out = options.out.absolute()
-    options.bin = options.bin.absolute()
-    return options
+def raw(options, of: assemble.Ingredients) -> None:
+    name = "stele" if options.sector == 512 else f"stele-{options.sector}"
+    disk.build(options.out / f"{name}.raw", DISK_SIZE, options.out / "stele.img", options.sector, of.epoch, options.out / "made/disk")
+
+
+def iso(options, of: assemble.Ingredients) -> None:
+    media.iso(options.out / "stele.iso", options.out / "stele-medium.efi", of.version, of.epoch, options.out / "made/iso")
+
+
+def qcow2(options, of: assemble.Ingredients) -> None:
+    media.qcow2(options.out / "stele.qcow2", options.out / "stele.raw")
+
+
+def pxe(options, of: assemble.Ingredients) -> None:
+    media.pxe(options.out / "pxe", options.out)
+
+
+def clear_older(options) -> None:
+    """What this run does not make anew goes, so that the folder never holds two versions."""
+    for file in [f for kind in command_line.KINDS for f in options.out.glob(f"stele*.{kind}")]:
+        file.unlink()
+    shutil.rmtree(options.out / "pxe", ignore_errors=True)
 
 
 def source_date_epoch(checkout: pathlib.Path) -> int:
     """Every time in the image: $SOURCE_DATE_EPOCH, else that of the last commit, else the day this was written."""
     if os.environ.get("SOURCE_DATE_EPOCH"):
         return int(os.environ["SOURCE_DATE_EPOCH"])
-    done = subprocess.run(["git", "-C", checkout, "log", "-1", "--format=%ct"], capture_output=True, text=True)
-    return int(done.stdout) if done.returncode == 0 and done.stdout.strip() else 1795392000
+    done = git(checkout, "log", "-1", "--format=%ct")
+    return int(done) if done else 1795392000
 
 
-def project_version(checkout: pathlib.Path) -> str:
-    return (checkout / "VERSION").read_text().strip()
+def build_id(checkout: pathlib.Path) -> str:
+    """Tells builds of one version apart: the commit, and whether anything was changed since."""
+    commit = git(checkout, "rev-parse", "HEAD")
+    return f"{commit}{'-dirty' if git(checkout, 'status', '--porcelain') else ''}" if commit else "unknown"
+
+
+def git(checkout: pathlib.Path, *words: str) -> str:
+    done = subprocess.run(["git", "-C", checkout, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def unpacked_kernel(package_tree: pathlib.Path, package: debian.Package) -> modules.Kernel:
@@ -158,73 +181,36 @@ def stripped_programs(source: pathlib.Path, target: pathlib.Path) -> pathlib.Pat
     return target
 
 
-def certificates(package: pathlib.Path) -> bytes:
-    return b"".join(file.read_bytes().rstrip(b"\n") + b"\n" for file in sorted(package.glob("usr/share/ca-certificates/mozilla/*.crt")))
+def make_files(made: pathlib.Path, version: str, selection: modules.Selection, trees: dict[str, pathlib.Path],
+               programs: pathlib.Path) -> None:
+    """What root.list calls made:, besides kubelet and keys."""
+    (made / "modules").write_text("".join(name + "\n" for name in selection.load))
+    (made / "ca-certificates.crt").write_bytes(b"".join(
+        file.read_bytes().rstrip(b"\n") + b"\n" for file in sorted(trees["ca-certificates"].glob("usr/share/ca-certificates/mozilla/*.crt"))))
+    (made / "os-release").write_text(assemble.root_os_release(version))
+    archive.write(made / "pause.tar", PAUSE_REFERENCE, programs / "pause", user="65535:65535")
 
 
-def os_release(version: str) -> str:
-    return (f'NAME=Stele\nID=stele\nVERSION_ID={version}\nIMAGE_ID=stele\nIMAGE_VERSION={version}\n'
-            f'PRETTY_NAME="Stele {version}"\n')
+def trust(folder: pathlib.Path, keys: list[pathlib.Path], trusted: list[pathlib.Path]) -> None:
+    """The keys whose images a node with this root takes: always those that signed it, so that the next may be signed alike."""
+    folder.mkdir()
+    for name, pem in signing.trusted([*map(signing.public_half, keys), *map(signing.public_key, trusted)]).items():
+        (folder / name).write_bytes(pem)
 
 
 def read_command_line(file: pathlib.Path) -> str:
     return " ".join(word for line in file.read_text().splitlines() for word in line.partition("#")[0].split())
 
 
-def squashfs(tree: pathlib.Path, out: pathlib.Path, epoch: int, level: int) -> None:
-    """Packs the tree, unless `out` already holds this very tree packed at least as well."""
-    command = ["-comp", "zstd", "-b", "128K", "-all-root", "-no-xattrs", "-noappend", "-no-progress", "-quiet", "-no-exports",
-               "-mkfs-time", str(epoch), "-all-time", str(epoch)]
-    key = hashlib.sha256(json.dumps([command, tree_digest(tree)]).encode()).hexdigest()
-    stamp = out.with_suffix(".squashfs.key")
-    if out.is_file() and stamp.is_file():
-        packed_key, packed_level = stamp.read_text().split()
-        if packed_key == key and int(packed_level) >= level:
-            return
-    stamp.unlink(missing_ok=True)
-    out.unlink(missing_ok=True)
-    # mksquashfs refuses times given twice.
-    env = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
-    debian.run(["nice", "mksquashfs", tree, out, *command, "-Xcompression-level", str(level)], env=env)
-    stamp.write_text(f"{key} {level}")
-
-
-def tree_digest(tree: pathlib.Path) -> str:
-    digest = hashlib.sha256()
-    inodes: dict[int, str] = {}
-    for path in sorted(tree.rglob("*")):
-        status = path.lstat()
-        digest.update(f"{path.relative_to(tree)}\0{status.st_mode:o}\0".encode())
-        if path.is_symlink():
-            digest.update(os.readlink(path).encode())
-        elif path.is_file():
-            first = inodes.setdefault(status.st_ino, str(path))
-            digest.update(first.encode() if first != str(path) else hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def initramfs(out: pathlib.Path, kernel: modules.Kernel, selection: modules.Selection, epoch: int) -> None:
-    """init, the packed root, and the few modules it takes to mount it. Not compressed: the root already is."""
-    early = out / "made/early"
-    modules.install(kernel, selection.early, early)
-    with open(out / "initramfs.cpio.new", "wb") as opened:
-        writer = cpio.Writer(opened, epoch)
-        for name in ("dev", "proc", "sys", "run", "root"):
-            writer.directory(name)
-        for path in sorted(early.rglob("*")):
-            name = str(path.relative_to(early))
-            writer.directory(name) if path.is_dir() else writer.file(name, path)
-        writer.file("init", out / "root/usr/lib/stele/init", 0o755)
-        writer.file("root.squashfs", out / "root.squashfs")
-        writer.close()
-    (out / "initramfs.cpio.new").rename(out / "initramfs.cpio")
-
-
-def report(out: pathlib.Path) -> None:
-    for name in ("root.squashfs", "initramfs.cpio", "stele.efi", "stele.raw"):
-        status = (out / name).stat()
-        print(f"  {name:<16} {status.st_size / 1e6:8.1f} MB" + (f", {status.st_blocks * 512 / 1e6:.1f} MB on disk" if name == "stele.raw" else ""))
+def report(out: pathlib.Path, options) -> None:
+    names = ["root.img", "stele.efi", "stele.img", "initramfs.cpio"]
+    for file in [*(out / name for name in names), *(f for kind in options.what for f in sorted(out.glob(f"stele*.{kind}")))]:
+        status = file.stat()
+        print(f"  {file.name:<16} {status.st_size / 1e6:8.1f} MB" + (f", {status.st_blocks * 512 / 1e6:.1f} MB on disk" if file.suffix == ".raw" else ""))
     print("  " + (out / "executables.txt").read_text().splitlines()[-1].lstrip("# "))
+    if not options.key:
+        print("  *** signed with the DEVELOPMENT key: whoever can read this machine's cache can sign for nodes that run it.\n"
+              "  *** For nodes that matter: ./dev image --key FILE, see docs/image-file.md")
 
 
 _step_began = [("", 0.0)]

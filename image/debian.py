@@ -216,14 +216,15 @@ def max_version(showsrc: str) -> str:
     return best
 
 
-def run(command: list, cwd: pathlib.Path | None = None, env: dict | None = None, stdin: pathlib.Path | None = None) -> str:
+def run(command: list, cwd: pathlib.Path | None = None, env: dict | None = None, stdin: pathlib.Path | None = None, text: bool = True):
+    """What the command wrote to standard output, as text or bytes; Error when it fails."""
     words = [str(word) for word in command]
     with open(stdin or "/dev/null") as opened:
         try:
-            done = subprocess.run(words, cwd=cwd, env=env, stdin=opened, capture_output=True, text=True)
+            done = subprocess.run(words, cwd=cwd, env=env, stdin=opened, capture_output=True)
         except FileNotFoundError as error:
             raise Error(f"{words[0]} is missing: ./dev installs what image/packages-host lists") from error
     if done.returncode != 0:
         tool = " ".join(word for word in words if not word.startswith(("-o", "Dir::", "APT::", "Acquire::")))
-        raise Error(f"{tool}: exit {done.returncode}\n{(done.stderr or done.stdout).strip()}")
-    return done.stdout
+        raise Error(f"{tool}: exit {done.returncode}\n{(done.stderr or done.stdout).decode(errors='replace').strip()}")
+    return done.stdout.decode() if text else done.stdout

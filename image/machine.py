@@ -4,32 +4,50 @@ A machine lives in a folder of its own: disk, firmware variables, serial log, QM
 and QEMU itself ends after `lifetime` seconds whatever happens to whoever started it.
 """
 
-import contextlib
 import dataclasses
-import json
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import subprocess
 import time
 
+import debian
+import devices
 import qemu
+import qmp
+
+MEDIA = ("kernel", "disk", "iso", "pxe")
 
 
 @dataclasses.dataclass
 class Options:
-    config: pathlib.Path  # the node's configuration, given by fw_cfg
-    firmware: str = "none"  # none: qemu -kernel; ovmf: OVMF and systemd-boot from stele.raw
+    config: pathlib.Path | None  # the node's configuration, given by fw_cfg
+    firmware: str = "none"  # none: qemu -kernel; ovmf
+    # kernel: qemu -kernel; disk: stele.raw; iso: stele.iso; pxe: stele-medium.efi by TFTP. None: kernel, with ovmf: disk. Those
+    # but disk begin with an empty system disk. Firmware tries a medium after a disk that boots, unless medium_first.
+    medium: str | None = None
+    medium_first: bool = False
     accelerator: str | None = None
     memory: int = 1536  # MiB
     processors: int = 2
     port: int = 0  # on 127.0.0.1, forwarded to the node's API; 0: a free one
-    disk_size: int = 4 << 30  # of the empty disk that a machine without firmware gets
-    append: str = ""  # more for the kernel's command line, without firmware only
+    bus: str = "virtio"  # of the disks: virtio, nvme, scsi, sata
+    sector: int = 512  # bytes of a sector, of all disks
+    disk_size: int = 4 << 30  # of the system disk; a disk image that is smaller grows
+    disk_image: pathlib.Path | None = None  # raw or qcow2, instead of stele.raw
+    second_disk: pathlib.Path | None = None  # raw
+    cdrom: pathlib.Path | None = None  # besides the medium
+    write_log: pathlib.Path | None = None  # every write to the system disk, begun anew at each start; see devices.block
+    append: str = ""  # more for the kernel's command line, with medium kernel only
     lifetime: int = 0  # seconds; 0: until stopped
     watchdog: bool = True
+
+    def boots_from(self) -> str:
+        medium = self.medium or ("disk" if self.firmware == "ovmf" else "kernel")
+        if medium not in MEDIA:
+            raise debian.Error(f"no medium {medium}: one of {', '.join(MEDIA)}")
+        return medium
 
 
 class Machine:
@@ -69,72 +87,60 @@ class Machine:
         (self.folder / "pid").unlink(missing_ok=True)
 
     def qmp(self, command: str, **arguments) -> dict:
-        """Asks QEMU's monitor; https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10)
-            connection.connect(str(self.folder / "qmp.sock"))
-            stream = connection.makefile("rw")
-            stream.readline()  # its greeting
-            for request in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):
-                stream.write(json.dumps(request) + "\n")
-                stream.flush()
-                while "event" in (answer := json.loads(stream.readline())):
-                    pass
-            return answer
+        """Asks QEMU's monitor."""
+        with qmp.connected(self.folder / "qmp.sock") as (_, stream):
+            return qmp.ask(stream, command, **arguments)
 
-    @contextlib.contextmanager
     def events(self):
-        """Yields wait(name, seconds) → seconds since now until QEMU told of that event, such as RESET or SHUTDOWN."""
-        began = time.monotonic()
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(self.folder / "qmp.sock"))
-            stream = connection.makefile("rw")
-            stream.write(json.dumps({"execute": "qmp_capabilities"}) + "\n")
-            stream.flush()
-
-            def wait(name: str, seconds: float) -> float:
-                connection.settimeout(seconds)
-                for line in stream:
-                    if json.loads(line).get("event") == name:
-                        break
-                return time.monotonic() - began
-
-            yield wait
+        """A context that yields wait(name, seconds) → seconds until QEMU told of that event, such as RESET or SHUTDOWN."""
+        return qmp.events(self.folder / "qmp.sock")
 
     def disk(self) -> pathlib.Path:
         return self.folder / "disk.raw"
 
     def _command(self) -> list:
         found, options = qemu.find(), self.options
+        medium = options.boots_from()
         accelerator = qemu.accelerator(options.accelerator)
-        # The disk is virtio: a SATA controller with nothing behind it costs a boot three modules and the probing of six links.
-        command = [*found.command, "-name", "stele", "-machine", "q35,sata=off", "-accel", "kvm" if accelerator == "kvm" else "tcg,thread=multi",
+        # A SATA controller with nothing behind it costs a boot three modules and the probing of six links.
+        command = [*found.command, "-name", "stele", "-machine", f"q35,sata={'on' if options.bus == 'sata' else 'off'}",
+                   "-accel", "kvm" if accelerator == "kvm" else "tcg,thread=multi",
                    "-cpu", "max", "-smp", options.processors, "-m", options.memory, "-display", "none", "-nodefaults",
                    "-serial", f"file:{self.serial}", "-qmp", f"unix:{self.folder / 'qmp.sock'},server=on,wait=off",
-                   "-netdev", f"user,id=net0,hostfwd=tcp:127.0.0.1:{self.port}-:50000", "-device", "virtio-net-pci,netdev=net0,romfile=",
-                   "-device", "virtio-rng-pci", "-fw_cfg", f"name=opt/stele/config,file={options.config}"]
+                   "-device", "virtio-rng-pci"]
+        if options.config:
+            command += ["-fw_cfg", f"name=opt/stele/config,file={options.config}"]
         if options.watchdog:
             command += ["-device", "i6300esb", "-action", "watchdog=reset"]
-        command += self._firmware(found) if options.firmware == "ovmf" else self._kernel()
-        command += ["-drive", f"file={self.disk()},if=none,id=disk0,format=raw,cache=writeback,discard=unmap",
-                    "-device", "virtio-blk-pci,drive=disk0,bootindex=1"]
+        command += self._kernel() if medium == "kernel" else devices.firmware(found, self.folder / "ovmf-vars.fd")
+        command += [*self._network(medium), *self._disks(medium)]
         if options.lifetime:
             command = ["timeout", "--kill-after=5", str(options.lifetime), *command]
         return [str(word) for word in command]
 
-    def _firmware(self, found: qemu.Qemu) -> list:
-        if not self.disk().exists():
-            subprocess.run(["cp", "--sparse=always", self.image / "stele.raw", self.disk()], check=True)
-        variables = self.folder / "ovmf-vars.fd"
-        if not variables.exists():
-            shutil.copyfile(found.ovmf_vars, variables)
-        return ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={found.ovmf_code}",
-                "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
+    def _network(self, medium: str) -> list:
+        net, device = f"user,id=net0,hostfwd=tcp:127.0.0.1:{self.port}-:50000", "virtio-net-pci,netdev=net0,romfile="
+        if medium == "pxe":
+            net += f",tftp={self.image / 'pxe'},bootfile=stele-medium.efi"
+            device += ",bootindex=0" if self.options.medium_first else ""
+        return ["-netdev", net, "-device", device]
+
+    def _disks(self, medium: str) -> list:
+        options = self.options
+        source = (options.disk_image or self.image / "stele.raw") if medium == "disk" else None
+        devices.make_disk(self.disk(), source, options.disk_size)
+        discs = [(file, index) for file, index in ((self.image / "stele.iso" if medium == "iso" else None, 0 if options.medium_first else None),
+                                                   (options.cdrom, None)) if file]
+        words = devices.controllers(options.bus, bool(discs))
+        words += devices.block("disk0", self.disk(), write_log=options.write_log, sector=options.sector)
+        words += devices.disk("disk0", options.bus, options.sector)
+        if options.second_disk:
+            words += devices.block("disk1", options.second_disk) + devices.disk("disk1", options.bus, options.sector)
+        for number, (file, index) in enumerate(discs):
+            words += devices.block(f"cd{number}", file, read_only=True) + devices.cdrom(f"cd{number}", options.bus, index)
+        return words
 
     def _kernel(self) -> list:
-        if not self.disk().exists():
-            with open(self.disk(), "wb") as disk:
-                disk.truncate(self.options.disk_size)
         command_line = (self.image / "cmdline").read_text().strip()
         return ["-kernel", self.image / "vmlinuz", "-initrd", self.image / "initramfs.cpio",
                 "-append", f"{command_line} {self.options.append}".strip()]

@@ -78,14 +78,15 @@ class Selection:
         self.load: list[str] = []
         early: set[str] = set()
         ship: set[str] = set()
+        drop: set[str] = set()
         names, paths = kernel.by_name(), kernel.paths()
         for number, line in enumerate(list_file.read_text().splitlines(), 1):
             words = line.partition("#")[0].split()
             if not words:
                 continue
             where = f"{list_file.name}:{number}"
-            if len(words) != 2 or words[0] not in ("early", "load", "ship"):
-                raise debian.Error(f"{where}: expected early, load or ship, and one name: {line}")
+            if len(words) != 2 or words[0] not in ("early", "load", "ship", "drop"):
+                raise debian.Error(f"{where}: expected early, load, ship or drop, and one name: {line}")
             kind, what = words
             if kind == "ship":
                 matching = [path for path in paths if fnmatch.fnmatch(path, what) and path.count("/") == what.count("/")]
@@ -96,13 +97,16 @@ class Selection:
             name = what.replace("-", "_")
             if name not in names:
                 raise debian.Error(f"{where}: kernel {kernel.version} has no module {what} (built in, or gone)")
-            ship.add(names[name])
+            (drop if kind == "drop" else ship).add(names[name])
             if kind == "early":
                 early.add(names[name])
-            else:
+            elif kind == "load":
                 self.load.append(what)
         self.early = kernel.closure(early)
-        self.root = kernel.closure(ship)
+        self.root = kernel.closure(ship - drop)
+        wanted = sorted(self.root & drop)
+        if wanted:
+            raise debian.Error(f"{list_file.name}: dropped, but something that is listed needs it: {' '.join(map(name_of, wanted))}")
 
 
 def name_of(path: str) -> str:

@@ -412,6 +412,8 @@ void EncodeName(Type type, uint32_t request, absl::string_view name, Message& ou
 
 void EncodeList(uint32_t request, Message& out) { out.Begin(Type::kList, request); }
 
+void EncodeTrialOver(uint32_t request, Message& out) { out.Begin(Type::kTrialOver, request); }
+
 void EncodeShutdown(uint32_t request, EndAction action, bool force, Message& out) {
   out.Begin(Type::kShutdown, request);
   out.AddU64(kAction, static_cast<uint64_t>(action));
@@ -457,7 +459,7 @@ absl::StatusOr<Header> DecodeHeader(absl::Span<const uint8_t> packet) {
   if (header.version != kVersion) {
     return absl::FailedPreconditionError(absl::StrCat("protocol version ", header.version, ", ours is ", kVersion));
   }
-  if (type < static_cast<uint16_t>(Type::kHello) || type > static_cast<uint16_t>(Type::kState)) {
+  if (type < static_cast<uint16_t>(Type::kHello) || type > static_cast<uint16_t>(Type::kKill)) {
     return Bad(absl::StrCat("unknown message type ", type));
   }
   return header;
@@ -495,6 +497,7 @@ absl::StatusOr<std::string> DecodeName(absl::Span<const uint8_t> packet) {
     case Type::kStart:
     case Type::kStop:
     case Type::kRestart:
+    case Type::kKill:
       break;
     default:
       return Bad("another type of message than expected");
@@ -523,6 +526,10 @@ absl::StatusOr<Shutdown> DecodeShutdown(absl::Span<const uint8_t> packet) {
   }));
   if (!has_action) return Bad("a shutdown without an action");
   return shutdown;
+}
+
+absl::Status DecodeTrialOver(absl::Span<const uint8_t> packet) {
+  return ForEachField(packet, Type::kTrialOver, Unknown);
 }
 
 absl::StatusOr<ServiceState> DecodeState(absl::Span<const uint8_t> packet) {

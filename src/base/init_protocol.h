@@ -13,9 +13,11 @@
 //   Start    desired state up; from stopped, finished or back-off it starts at once
 //   Stop     desired state down: stop signal, deadline, KILL
 //   Restart  stop, then start
+//   Kill     SIGKILL to all of a service now; what is wanted of it stays
 //   List     a State of every service, each with its log pipe
 //   Shutdown end the machine
 //   Phase    tell init of machined's phases, so that they outlive machined; init only stores them
+//   TrialOver  the image that runs is good: init's own trial deadline is off. Also when there is no trial
 // init tells, unasked:
 //   State    a service changed; carries the read end of its log pipe the first time
 //   Phase    a phase of init's began or ended
@@ -53,6 +55,8 @@ enum class Type : uint16_t {
   kShutdown = 9,
   kPhase = 10,
   kState = 11,
+  kTrialOver = 12,
+  kKill = 13,
 };
 
 struct Header {
@@ -144,8 +148,9 @@ class Message {
 void EncodeHello(Message& out);
 void EncodeReply(uint32_t request, int error, absl::string_view text, Message& out);  // error: errno, 0 is done
 void EncodeDefine(uint32_t request, const ServiceSpec& spec, Message& out);
-void EncodeName(Type type, uint32_t request, absl::string_view name, Message& out);  // Remove Start Stop Restart
+void EncodeName(Type type, uint32_t request, absl::string_view name, Message& out);  // Remove Start Stop Restart Kill
 void EncodeList(uint32_t request, Message& out);
+void EncodeTrialOver(uint32_t request, Message& out);
 void EncodeShutdown(uint32_t request, EndAction action, bool force, Message& out);
 void EncodeState(uint32_t request, const ServiceState& state, Message& out);
 void EncodePhase(uint32_t request, const Phase& phase, Message& out);
@@ -164,6 +169,7 @@ struct Shutdown {
   bool force = false;
 };
 absl::StatusOr<Shutdown> DecodeShutdown(absl::Span<const uint8_t> packet);
+absl::Status DecodeTrialOver(absl::Span<const uint8_t> packet);
 absl::StatusOr<ServiceState> DecodeState(absl::Span<const uint8_t> packet);
 absl::StatusOr<Phase> DecodePhase(absl::Span<const uint8_t> packet);
 

@@ -136,6 +136,20 @@ TEST(InitProtocol, StatePhaseReplyAndTheRestSurviveTheWire) {
   EXPECT_TRUE(DecodeShutdown(message.bytes())->force);
 }
 
+TEST(InitProtocol, TrialOverIsItsHeaderAndNothingElse) {
+  Message message;
+  EncodeTrialOver(31, message);
+  EXPECT_EQ(message.bytes().size(), 8u);
+  EXPECT_EQ(DecodeHeader(message.bytes())->request, 31u);
+  EXPECT_EQ(DecodeHeader(message.bytes())->type, Type::kTrialOver);
+  EXPECT_TRUE(DecodeTrialOver(message.bytes()).ok());
+  EXPECT_FALSE(DecodeShutdown(message.bytes()).ok());
+  message.AddU64(1, 1);
+  EXPECT_FALSE(DecodeTrialOver(message.bytes()).ok()) << "a field";
+  EncodeList(31, message);
+  EXPECT_FALSE(DecodeTrialOver(message.bytes()).ok()) << "another type";
+}
+
 // Every prefix is refused or is a message of its own (cut between two fields); under ASan a read
 // past the end would end the test.
 TEST(InitProtocol, TruncationAtEveryByteIsSafe) {
@@ -226,6 +240,7 @@ TEST(InitProtocol, RandomPacketsNeverCrossABound) {
     DecodePhase(packet).IgnoreError();
     DecodeName(packet).IgnoreError();
     DecodeShutdown(packet).IgnoreError();
+    DecodeTrialOver(packet).IgnoreError();
   }
 }
 

@@ -280,6 +280,16 @@ const std::vector<Change>& Changes() {
       {"/dev/vda", "vda", "23: storage.disk: expected a disk's device"},
       {"/dev/vda", "/dev/../etc/passwd", "23: storage.disk: expected a disk's device"},
       {"/dev/vda", "/tmp/disk", "23: storage.disk: expected a disk's device"},
+      // Installing and upgrading.
+      {"/dev/vda\n", "/dev/vda\ninstall:\n  disk: {serial: S1}\n", "23: storage.disk: exclude each other"},
+      {"storage:\n  disk: /dev/vda\n", "install:\n  wipe: true\n", "22: install.disk: missing"},
+      {"storage:\n  disk: /dev/vda\n", "install:\n  disk: {}\n", "23: install.disk: names no disk"},
+      {"storage:\n  disk: /dev/vda\n", "install:\n  disk: {path: vda}\n", "23: install.disk.path: expected a disk's device"},
+      {"storage:\n  disk: /dev/vda\n", "install:\n  disk: {serial: ' S1'}\n", "23: install.disk.serial: expected at most 128"},
+      {"storage:\n  disk: /dev/vda\n", "install:\n  disk: {minSize: 9, maxSize: 8}\n", "23: install.disk.maxSize: is less than"},
+      {"storage:\n  disk: /dev/vda\n", "install:\n  disk: {minSize: -1}\n", "23: install.disk.minSize: expected"},
+      {"storage:\n  disk: /dev/vda\n", "upgrade:\n  deadline: 59\n", "23: upgrade.deadline: expected 60 to 3600"},
+      {"storage:\n  disk: /dev/vda\n", "upgrade:\n  deadline: 3601\n", "23: upgrade.deadline: expected 60 to 3600"},
       // Kubelet.
       {"https://10.0.2.2:6443", "http://10.0.2.2:6443", "26: kubelet.bootstrap.server: expected https://host"},
       {"https://10.0.2.2:6443", "https://10.0.2.2:99999", "26: kubelet.bootstrap.server: expected https://host"},

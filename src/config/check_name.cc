@@ -87,6 +87,12 @@ std::string CheckDiskPath(absl::string_view path) {
   return good ? "" : "expected a disk's device, such as /dev/vda or /dev/disk/by-id/…";
 }
 
+std::string CheckDiskIdentity(absl::string_view text) {
+  bool good = text.size() <= 128 && text == absl::StripAsciiWhitespace(text);
+  for (char c : text) good = good && absl::ascii_isprint(c);
+  return good ? "" : "expected at most 128 printable characters, without spaces around them";
+}
+
 std::string CheckNodeLabelName(absl::string_view name) {
   std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(name, absl::MaxSplits('/', 1));
   bool has_domain = absl::StrContains(name, "/");

@@ -17,6 +17,8 @@ std::string CheckLinkName(absl::string_view name);
 std::string CheckHost(absl::string_view host);
 // A whole disk's device below /dev.
 std::string CheckDiskPath(absl::string_view path);
+// What a disk says of itself: a serial number, a model, an identifier.
+std::string CheckDiskIdentity(absl::string_view text);
 // A label's name that a kubelet may give its own node, and a label's value.
 std::string CheckNodeLabelName(absl::string_view name);
 std::string CheckLabelValue(absl::string_view value);

@@ -77,6 +77,7 @@ void Control::Handle(absl::Span<const uint8_t> packet) {
   }
   if (header->type == Type::kHello) {
     greeted_ = true;
+    ender_.MachinedConnected();
     phases_.MarkAllChanged();
     for (auto& service : supervisor_.services()) service->MarkChanged();
     return;
@@ -108,12 +109,14 @@ int Control::HandleRequest(Header header, absl::Span<const uint8_t> packet, std:
     case Type::kStart:
     case Type::kStop:
     case Type::kRestart:
+    case Type::kKill:
     case Type::kRemove: {
       absl::StatusOr<std::string> name = init_protocol::DecodeName(packet);
       if (!name.ok()) return invalid(name.status());
       if (header.type == Type::kStart) return supervisor_.Start(*name);
       if (header.type == Type::kStop) return supervisor_.Stop(*name);
       if (header.type == Type::kRestart) return supervisor_.Restart(*name);
+      if (header.type == Type::kKill) return supervisor_.Kill(*name);
       const Service* service = supervisor_.Find(*name);
       int error = supervisor_.Remove(*name);
       if (error == 0) has_log_.erase(std::remove(has_log_.begin(), has_log_.end(), service), has_log_.end());
@@ -128,7 +131,14 @@ int Control::HandleRequest(Header header, absl::Span<const uint8_t> packet, std:
       absl::StatusOr<Phase> phase = init_protocol::DecodePhase(packet);
       if (!phase.ok()) return invalid(phase.status());
       phase->by_machined = true;
+      ender_.PhaseTold(*phase);
       return phases_.Store(*std::move(phase), PhaseTable::kMostWithMachined) ? 0 : ENOSPC;
+    }
+    case Type::kTrialOver: {
+      absl::Status status = init_protocol::DecodeTrialOver(packet);
+      if (!status.ok()) return invalid(status);
+      ender_.TrialOver();
+      return 0;
     }
     case Type::kList:
       return 0;

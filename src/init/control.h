@@ -19,11 +19,18 @@ using init_protocol::Message;
 
 class Control : private FdHandler {
  public:
-  // Ends the machine; 0 or errno.
+  // What is for the whole machine.
   class MachineEnder {
    public:
     virtual ~MachineEnder() = default;
+    // Ends it; 0 or errno.
     virtual int EndMachine(EndAction action, bool force) = 0;
+    // The image that runs is good.
+    virtual void TrialOver() = 0;
+    // machined is there and has said Hello.
+    virtual void MachinedConnected() = 0;
+    // machined told of a phase of its.
+    virtual void PhaseTold(const Phase& phase) = 0;
   };
 
   Control(EventLoop& loop, Supervisor& supervisor, PhaseTable& phases, MachineEnder& ender);

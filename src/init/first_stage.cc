@@ -12,12 +12,17 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/boot_facts.h"
 #include "base/file.h"
 #include "init/clock.h"
+#include "init/command_line.h"
+#include "init/efi.h"
 #include "init/log.h"
 #include "init/modules.h"
 #include "init/mounts.h"
 #include "init/phases.h"
+#include "init/root_slot.h"
+#include "init/watchdog.h"
 
 namespace stele::init {
 namespace {
@@ -25,19 +30,51 @@ namespace {
 constexpr char kNewRoot[] = "/sysroot";
 constexpr char kSecondStage[] = "/usr/lib/stele/init";
 
-absl::Status MountKernelFileSystems() {
+bool FromMedium() { return ::access(kRootImage, R_OK) == 0; }
+
+// What the steps find out for one another and for the second stage.
+struct FirstStage {
+  BootFacts facts;
+  Watchdog watchdog;
+};
+
+absl::Status MountKernelFileSystems(FirstStage& stage) {
   for (const MountSpec& mount : KernelMounts()) RETURN_IF_ERROR(MountUnlessMounted(mount));
   // Nothing of ours may be lost to the kernel's rate limit for /dev/kmsg.
   WriteControlFile("/proc/sys/kernel/printk_devkmsg", "on\n").IgnoreError();
   OpenLog(/*kernel_log=*/true);
+  stage.facts.medium = FromMedium() ? BootMedium::kMemory : BootMedium::kSlot;
   return absl::OkStatus();
 }
 
 // What stands between us and the root; all else waits for the second stage.
-absl::Status LoadRootModules() {
+absl::Status LoadRootModules(FirstStage& stage) {
   ASSIGN_OR_RETURN(Modules modules, Modules::Read(ModuleDirectory()));
   ModuleLoader loader(std::move(modules));
-  for (const char* name : {"loop", "squashfs", "overlay"}) RETURN_IF_ERROR(loader.Load(name));
+  for (const char* name : {"squashfs", "overlay"}) RETURN_IF_ERROR(loader.Load(name));
+  if (stage.facts.medium == BootMedium::kMemory) return loader.Load("loop");
+  RETURN_IF_ERROR(loader.Load("dm_verity"));
+  RETURN_IF_ERROR(loader.Load("efivarfs"));
+  // The loader's word for our own disk. Without EFI there is none, and every disk is asked.
+  absl::Status status = MountEfiVariables();
+  if (!status.ok() && !absl::IsNotFound(status)) Log(Level::kWarning, "%s", std::string(status.message()).c_str());
+  return absl::OkStatus();
+}
+
+// Disks and the watchdog: whatever the initramfs has a driver for. One that does not come up is told and passed
+// over; without its disk there will be no root.
+absl::Status Drivers(FirstStage&) {
+  absl::Status status = LoadDrivers();
+  if (!status.ok()) Log(Level::kWarning, "%s", std::string(status.message()).c_str());
+  return absl::OkStatus();
+}
+
+// As early as there is a driver: from here on a boot that hangs ends in a reset.
+absl::Status StartWatchdog(FirstStage& stage) {
+  if (!ReadCommandLine().watchdog) return absl::OkStatus();
+  absl::Status status = stage.watchdog.Open(Watchdog::kBootTimeoutSeconds);
+  if (!status.ok() && !absl::IsNotFound(status)) Log(Level::kWarning, "%s", std::string(status.message()).c_str());
+  stage.facts.watchdog_reset = stage.watchdog.reset_machine();
   return absl::OkStatus();
 }
 
@@ -62,15 +99,49 @@ absl::StatusOr<std::string> AttachLoop(const char* image) {
   return device;
 }
 
-// The block device that holds the root. Here a second way is added when the root lives in a slot:
-// the verity device whose hash the command line names, by its ioctls.
-absl::StatusOr<std::string> AttachRoot() { return AttachLoop(kRootImage); }
+// The image file that the medium carries, for who installs from it: its head and the root's device. The head stays
+// where it is in memory, bound to its new place: no copy, and no loop device.
+absl::Status KeepHead() {
+  if (::access(kHeadImage, R_OK) != 0) return absl::OkStatus();
+  RETURN_IF_ERROR(MakeDirectories("/run/stele"));  // apid's user passes through
+  RETURN_IF_ERROR(MakeDirectories("/run/stele/medium", 0700));
+  UniqueFd target(::open(kMediumHead, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (!target.ok()) return ErrnoStatus("make ", kMediumHead);
+  if (::mount(kHeadImage, kMediumHead, nullptr, MS_BIND, nullptr) != 0) return ErrnoStatus("bind ", kHeadImage);
+  return absl::OkStatus();
+}
 
-absl::Status MountRoot() {
-  ASSIGN_OR_RETURN(std::string device, AttachRoot());
+absl::StatusOr<std::string> AttachMedium(BootFacts& facts) {
+  ASSIGN_OR_RETURN(std::string device, AttachLoop(kRootImage));
+  struct stat info;
+  if (::stat(kRootImage, &info) != 0) return ErrnoStatus("look at ", kRootImage);
+  if (absl::StatusOr<RootVerity> root = ParseRootVerity(ReadCommandLine().root); root.ok())
+    facts.root_hash = root->hash;
+  facts.root_device = facts.medium_root = device;
+  facts.medium_root_size = static_cast<uint64_t>(info.st_size);
+  // The node runs without it.
+  if (absl::Status status = KeepHead(); !status.ok()) Log(Level::kError, "%s", std::string(status.message()).c_str());
+  return device;
+}
+
+absl::StatusOr<std::string> AttachSlot(BootFacts& facts) {
+  CommandLine line = ReadCommandLine();
+  if (line.root.empty()) return absl::FailedPreconditionError("neither /root.img nor stele.root= on the command line");
+  ASSIGN_OR_RETURN(RootVerity root, ParseRootVerity(line.root));
+  facts.root_hash = root.hash;
+  ReadLoaderFacts(facts);
+  ASSIGN_OR_RETURN(RootSlot slot, OpenRootSlot(root, facts.loader_partition));
+  facts.root_device = slot.partition;
+  return slot.device;
+}
+
+absl::Status MountRoot(FirstStage& stage) {
+  absl::StatusOr<std::string> device =
+      stage.facts.medium == BootMedium::kMemory ? AttachMedium(stage.facts) : AttachSlot(stage.facts);
+  if (!device.ok()) return device.status();
   RETURN_IF_ERROR(MakeDirectories(kNewRoot));
-  if (::mount(device.c_str(), kNewRoot, "squashfs", MS_RDONLY | MS_NODEV, nullptr) != 0) {
-    return ErrnoStatus("mount ", device, " as the root");
+  if (::mount(device->c_str(), kNewRoot, "squashfs", MS_RDONLY | MS_NODEV, nullptr) != 0) {
+    return ErrnoStatus("mount ", *device, " as the root");
   }
   return absl::OkStatus();
 }
@@ -96,7 +167,7 @@ void DeleteTree(int directory, dev_t device) {
   ::closedir(entries);
 }
 
-absl::Status SwitchRoot() {
+absl::Status SwitchRoot(FirstStage&) {
   for (const MountSpec& mount : KernelMounts()) {
     std::string target = absl::StrCat(kNewRoot, mount.target);
     if (::mount(mount.target, target.c_str(), nullptr, MS_MOVE, nullptr) != 0) {
@@ -115,13 +186,11 @@ absl::Status SwitchRoot() {
 
 struct Step {
   const char* name;
-  absl::Status (*run)();
+  absl::Status (*run)(FirstStage& stage);
 };
 constexpr Step kSteps[] = {
-    {"kernel-mounts", MountKernelFileSystems},
-    {"root-modules", LoadRootModules},
-    {"root-mount", MountRoot},
-    {"root-switch", SwitchRoot},
+    {"kernel-mounts", MountKernelFileSystems}, {"root-modules", LoadRootModules}, {"root-drivers", Drivers},
+    {"root-watchdog", StartWatchdog},          {"root-mount", MountRoot},         {"root-switch", SwitchRoot},
 };
 
 }  // namespace
@@ -129,22 +198,28 @@ constexpr Step kSteps[] = {
 bool InInitramfs() {
   struct statfs info;
   if (::statfs("/", &info) != 0) return false;
-  return (info.f_type == RAMFS_MAGIC || info.f_type == TMPFS_MAGIC) && ::access(kRootImage, R_OK) == 0;
+  return (info.f_type == RAMFS_MAGIC || info.f_type == TMPFS_MAGIC) && ::access("/init", X_OK) == 0 &&
+         ::access(kSecondStage, F_OK) != 0;
 }
 
 absl::Status RunFirstStage() {
   std::vector<Phase> phases;
+  FirstStage stage;
   for (const Step& step : kSteps) {
     Phase phase = {.name = step.name, .start_ns = Now()};
-    RETURN_IF_ERROR(Annotate(step.run(), step.name));
+    RETURN_IF_ERROR(Annotate(step.run(stage), step.name));
     phase.state = kPhaseDone;
     phase.end_ns = Now();
     phases.push_back(std::move(phase));
   }
-  // Times are worth little; the boot goes on without them.
-  if (MakeDirectories("/run/stele").ok()) ReplaceFile(kFirstStagePhases, FormatPhases(phases)).IgnoreError();
+  // Times are worth little; the boot goes on without them. Not without the facts: what upgrades would go by them.
+  RETURN_IF_ERROR(MakeDirectories("/run/stele"));
+  ReplaceFile(kFirstStagePhases, FormatPhases(phases)).IgnoreError();
+  RETURN_IF_ERROR(ReplaceFile(kBootFactsFile, FormatBootFacts(stage.facts), 0600));
+  int watchdog = stage.watchdog.HandOver();
+  std::string variable = absl::StrCat(kWatchdogVariable, "=", watchdog);
   const char* argv[] = {kSecondStage, nullptr};
-  const char* environment[] = {nullptr};
+  const char* environment[] = {watchdog >= 0 ? variable.c_str() : nullptr, nullptr};
   ::execve(kSecondStage, const_cast<char* const*>(argv), const_cast<char* const*>(environment));
   return ErrnoStatus("execute ", kSecondStage);
 }

@@ -7,16 +7,27 @@
 #include <csignal>
 #include <new>
 
+#include "base/file.h"
+#include "init/efi.h"
 #include "init/log.h"
 #include "init/memory.h"
 
 namespace stele::init {
+namespace {
+
+// The service that needs what pods need: it makes chains in nf_tables, then starts pods.
+constexpr char kNeedsModules[] = "kubelet";
+constexpr uint64_t kModulesPatience = 60 * kSecond;
+
+}  // namespace
 
 Init::Init(Parts parts)
     : parts_(std::move(parts)),
       supervisor_({.loop = &parts_.loop, .spawn = &parts_.spawn, .cgroups = &parts_.cgroups}, *this),
       control_(parts_.loop, supervisor_, parts_.phases, *this),
-      ending_(parts_.loop, supervisor_, parts_.phases, parts_.real_boot) {}
+      ending_(parts_.loop, supervisor_, parts_.phases, parts_.real_boot),
+      modules_(parts_.loop, parts_.phases, parts_.cgroups),
+      trial_(parts_.phases) {}
 
 absl::Status Init::Prepare() {
   // Ctrl-alt-del becomes SIGINT; outside of the first PID namespace this is refused and not needed.
@@ -31,10 +42,71 @@ absl::Status Init::Prepare() {
   return ending_.Prepare();
 }
 
-absl::Status Init::StartMachined(const Settings& settings) {
-  RETURN_IF_ERROR(supervisor_.Define(settings.machined));
-  supervisor_.Start(kMachined);
-  return absl::OkStatus();
+void Init::PrepareForMachined() {
+  if (!parts_.real_boot || parts_.watchdog.opened() || !parts_.command_line.watchdog) OpenWatchdog();
+  modules_.Start(parts_.real_boot);
+  if (!modules_.done()) supervisor_.Hold(kNeedsModules, Now() + kModulesPatience);
+  if (parts_.real_boot) {
+    // NOT_FOUND: no EFI here. Else what it is needed for says that it is not there.
+    MountEfiVariables().IgnoreError();
+    ReadLoaderFacts(parts_.facts);
+  }
+  parts_.facts.watchdog_reset = parts_.watchdog.reset_machine();
+  WriteFacts();
+}
+
+void Init::StartMachined(const Settings& settings) {
+  size_t phase = parts_.phases.Begin("machined", 0);
+  absl::Status status = supervisor_.Define(settings.machined);
+  if (status.ok()) supervisor_.Start(kMachined);
+  parts_.phases.End(phase, status.ok() ? kPhaseDone : kPhaseFailed, status.message());
+  // Counted from the kernel's start, as the boot is that is on trial.
+  if (parts_.facts.trial) trial_.Begin(0, parts_.command_line.trial_seconds);
+}
+
+void Init::WriteFacts() {
+  absl::Status status = ReplaceFile(kBootFactsFile, FormatBootFacts(parts_.facts), 0600);
+  if (!status.ok()) Log(Level::kError, "%s", std::string(status.message()).c_str());
+}
+
+// When the first stage had none: the driver may come with the devices.
+void Init::OpenWatchdog() {
+  watchdog_asked_ = true;
+  size_t phase = parts_.phases.Begin("watchdog", 0);
+  const char* skipped = nullptr;
+  if (!parts_.real_boot) {
+    skipped = "not the machine's PID 1";
+  } else if (!parts_.command_line.watchdog) {
+    skipped = "switched off on the command line";
+  } else if (!parts_.watchdog.opened()) {
+    absl::Status status = parts_.watchdog.Open(Watchdog::kTimeoutSeconds);
+    if (!status.ok() && !absl::IsNotFound(status)) {
+      Log(Level::kError, "watchdog: %s", std::string(status.message()).c_str());
+      return parts_.phases.End(phase, kPhaseFailed, status.message());
+    }
+    if (!status.ok()) skipped = "no watchdog";
+  }
+  if (skipped != nullptr) Log(Level::kInfo, "watchdog: skipped: %s", skipped);
+  parts_.phases.End(phase, skipped == nullptr ? kPhaseDone : kPhaseSkipped, skipped == nullptr ? "" : skipped);
+}
+
+// What waited for modules goes on.
+void Init::NoteModules() {
+  if (!watchdog_asked_ && modules_.devices_done()) {
+    OpenWatchdog();
+    if (parts_.watchdog.reset_machine()) {
+      parts_.facts.watchdog_reset = true;
+      WriteFacts();
+    }
+  }
+  if (!modules_noted_ && modules_.done()) {
+    modules_noted_ = true;
+    supervisor_.EndHold();
+  }
+}
+
+void Init::PhaseTold(const Phase& phase) {
+  if (phase.name == "api" && phase.state >= kPhaseDone) modules_.Hurry();
 }
 
 void Init::OnReady(uint32_t) {
@@ -54,17 +126,18 @@ int Init::EndMachine(EndAction action, bool force) {
 
 void Init::OtherExited(pid_t pid, int code, int value) {
   ending_.OnChildExit(pid, code, value);
-  if (pid == task_) {
-    task_ = -1;
-    bool good = code == CLD_EXITED && value == 0;
-    parts_.phases.End(task_phase_, good ? kPhaseDone : kPhaseFailed, good ? "" : "see the kernel log");
-  }
+  modules_.OnChildExit(pid, code, value);
+}
+
+void Init::MachinedGone(uint64_t up_ms) {
+  control_.PeerGone();
+  trial_.NoteEnd(up_ms);
 }
 
 int Init::WaitMilliseconds() const {
   if (more_to_reap_) return 0;
-  uint64_t next =
-      std::min({supervisor_.next_deadline(), ending_.next_deadline(), parts_.watchdog.next_deadline(), release_at_});
+  uint64_t next = std::min({supervisor_.next_deadline(), ending_.next_deadline(), parts_.watchdog.next_deadline(),
+                            release_at_, modules_.next_deadline(), trial_.next_deadline()});
   if (next == kNever) return -1;
   uint64_t now = Now();
   if (next <= now) return 0;
@@ -79,7 +152,10 @@ void Init::Turn() {
   more_to_reap_ = supervisor_.Reap();
   parts_.loop.Dispatch();
   uint64_t now = Now();
+  modules_.OnDeadline(now);
+  NoteModules();
   supervisor_.RunTimers(now, control_.connected());
+  if (trial_.Failed(now)) EndMachine(EndAction::kReboot, /*force=*/false);
   ending_.Advance(now);
   control_.Flush();
   parts_.watchdog.Feed(now);

@@ -1,9 +1,13 @@
 // PID 1 once the machine is set up: one thread, one loop.
 #pragma once
 
+#include "base/boot_facts.h"
+#include "init/boot_modules.h"
+#include "init/command_line.h"
 #include "init/control.h"
 #include "init/ending.h"
 #include "init/settings.h"
+#include "init/trial.h"
 #include "init/watchdog.h"
 
 namespace stele::init {
@@ -17,27 +21,34 @@ class Init : private Supervisor::Observer, private Control::MachineEnder, privat
     SpawnEnvironment spawn;
     PhaseTable phases;
     Watchdog watchdog;
+    CommandLine command_line;
+    BootFacts facts;
     bool real_boot = false;
   };
 
   explicit Init(Parts parts);
   // Blocks the signals it wants and opens what it will need.
   absl::Status Prepare();
-  // Starts machined.
-  absl::Status StartMachined(const Settings& settings);
-  // A task whose end is a phase's: modules that are loaded beside everything else.
-  void WatchTask(pid_t task, size_t phase) { task_ = task, task_phase_ = phase; }
-  PhaseTable& phases() { return parts_.phases; }
+  // What machined finds when it begins: its first modules, the watchdog running, the facts of this boot.
+  void PrepareForMachined();
+  // Starts machined, and its trial if this boot is one.
+  void StartMachined(const Settings& settings);
 
   [[noreturn]] void Run();
 
  private:
   int NewControlSocket() override { return control_.NewConnection(); }
-  void MachinedGone() override { control_.PeerGone(); }
+  void MachinedGone(uint64_t up_ms) override;
   void OtherExited(pid_t pid, int code, int value) override;
   int EndMachine(EndAction action, bool force) override;
+  void TrialOver() override { trial_.Over(); }
+  void MachinedConnected() override { trial_.NoteConnected(); }
+  void PhaseTold(const Phase& phase) override;
   void OnReady(uint32_t events) override;  // signals
 
+  void OpenWatchdog();
+  void WriteFacts();
+  void NoteModules();
   void Turn();
   int WaitMilliseconds() const;
 
@@ -45,12 +56,14 @@ class Init : private Supervisor::Observer, private Control::MachineEnder, privat
   Supervisor supervisor_;
   Control control_;
   Ending ending_;
+  BootModules modules_;
+  Trial trial_;
   UniqueFd signals_;
   static constexpr uint64_t kQuiet = 2 * kSecond;  // without an event, before memory is given back
   uint64_t release_at_ = 0;
   bool more_to_reap_ = true;
-  pid_t task_ = -1;
-  size_t task_phase_ = SIZE_MAX;
+  bool watchdog_asked_ = false;
+  bool modules_noted_ = false;
 };
 
 }  // namespace stele::init

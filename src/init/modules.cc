@@ -4,17 +4,21 @@
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "base/file.h"
+#include "init/clock.h"
 #include "init/log.h"
+#include "init/task.h"
 
 namespace stele::init {
 namespace {
 
 constexpr size_t kMaxTable = 16 << 20;
+constexpr uint64_t kDriversPatience = 10 * kSecond;
 
 // "kernel/net/br-netfilter.ko" → "br_netfilter"
 std::string NameOf(absl::string_view file) {
@@ -70,10 +74,22 @@ void CollectModaliases(int parent, const char* name, int depth, std::set<std::st
 }
 
 absl::Status LoadFile(const std::string& path) {
+  // Loaded by the first stage, or built in: spares reading it and checking its signature again.
+  if (::access(absl::StrCat("/sys/module/", NameOf(path)).c_str(), F_OK) == 0) return absl::OkStatus();
   UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.ok()) return ErrnoStatus("open ", path);
   if (::syscall(SYS_finit_module, file.get(), "", 0) == 0 || errno == EEXIST) return absl::OkStatus();
   return ErrnoStatus("load ", path);
+}
+
+int LoadDriversTask(uint64_t) {
+  absl::StatusOr<Modules> modules = Modules::Read(ModuleDirectory());
+  if (!modules.ok()) {
+    Log(Level::kWarning, "%s", std::string(modules.status().message()).c_str());
+    return 1;
+  }
+  ModuleLoader(*std::move(modules)).LoadForDevices(/*processor=*/false);
+  return 0;
 }
 
 // Whether `c` is in the set that begins after '['; moves past its ']'.
@@ -125,35 +141,52 @@ bool MatchesAlias(const char* pattern, const char* text) {
 absl::StatusOr<Modules> Modules::Read(const std::string& directory) {
   Modules modules;
   modules.directory_ = directory;
-  ASSIGN_OR_RETURN(std::string dependencies, ReadFile(directory + "/modules.dep", kMaxTable));
-  ForEachLine(dependencies, [&](absl::string_view line) {
+  ASSIGN_OR_RETURN(modules.dependencies_, ReadFile(directory + "/modules.dep", kMaxTable));
+  ForEachLine(modules.dependencies_, [&](absl::string_view line) {
     size_t colon = line.find(':');
     if (colon == absl::string_view::npos) return;
-    std::vector<std::string> files = Words(line.substr(colon + 1));
-    files.insert(files.begin(), std::string(line.substr(0, colon)));
-    modules.files_.emplace(NameOf(files[0]), std::move(files));
+    modules.lines_.emplace_back(NameOf(line.substr(0, colon)),
+                                static_cast<uint32_t>(line.data() - modules.dependencies_.data()));
   });
+  std::sort(modules.lines_.begin(), modules.lines_.end());
   if (absl::StatusOr<std::string> builtin = ReadFile(directory + "/modules.builtin", kMaxTable); builtin.ok()) {
-    ForEachLine(*builtin, [&](absl::string_view line) { modules.builtin_.insert(NameOf(line)); });
+    modules.builtin_ = *std::move(builtin);
   }
-  if (absl::StatusOr<std::string> aliases = ReadFile(directory + "/modules.alias", kMaxTable); aliases.ok()) {
-    ForEachLine(*aliases, [&](absl::string_view line) {
-      std::vector<std::string> words = Words(line);
-      if (words.size() == 3 && words[0] == "alias") modules.aliases_.emplace_back(words[1], NameOf(words[2]));
-    });
+  absl::StatusOr<std::string> aliases = ReadFile(directory + "/modules.alias", kMaxTable);
+  if (!aliases.ok()) return modules;
+  std::string& text = modules.alias_text_ = *std::move(aliases);
+  constexpr absl::string_view kAlias = "alias ";
+  for (size_t begin = 0; begin < text.size();) {
+    size_t end = std::min(text.find('\n', begin), text.size());
+    size_t pattern = begin + kAlias.size(), blank = text.find(' ', pattern);
+    bool is_alias =
+        text.compare(begin, kAlias.size(), kAlias.data()) == 0 && blank != std::string::npos && blank + 1 < end;
+    if (end < text.size()) text[end] = '\0';
+    if (is_alias) {
+      text[blank] = '\0';
+      modules.aliases_.push_back({static_cast<uint32_t>(pattern), static_cast<uint32_t>(blank + 1)});
+    }
+    begin = end + 1;
   }
   return modules;
 }
 
 absl::StatusOr<std::vector<std::string>> Modules::FilesOf(const std::string& name) const {
   std::string plain = NameOf(name);
-  auto found = files_.find(plain);
-  if (found == files_.end()) {
-    if (builtin_.count(plain) > 0) return std::vector<std::string>();
+  auto found = std::lower_bound(lines_.begin(), lines_.end(), std::make_pair(plain, uint32_t{0}));
+  if (found == lines_.end() || found->first != plain) {
+    bool built_in = false;
+    ForEachLine(builtin_, [&](absl::string_view line) { built_in |= NameOf(line) == plain; });
+    if (built_in) return std::vector<std::string>();
     return absl::NotFoundError(absl::StrCat("no module ", name, " in ", directory_));
   }
+  absl::string_view line = absl::string_view(dependencies_).substr(found->second);
+  line = line.substr(0, line.find('\n'));
+  size_t colon = line.find(':');
+  std::vector<std::string> files = Words(line.substr(colon + 1));
   // modules.dep names what a module needs in the order to load it from the end.
-  std::vector<std::string> files(found->second.rbegin(), found->second.rend());
+  std::reverse(files.begin(), files.end());
+  files.emplace_back(line.substr(0, colon));
   for (std::string& file : files) {
     if (file[0] != '/') file = absl::StrCat(directory_, "/", file);
   }
@@ -162,11 +195,13 @@ absl::StatusOr<std::vector<std::string>> Modules::FilesOf(const std::string& nam
 
 std::set<std::string> Modules::Matching(const std::string& modalias) const {
   std::set<std::string> names;
-  for (const auto& [pattern, name] : aliases_) {
-    // The bus, up to its colon, is never a pattern; most aliases end here.
-    size_t bus = std::min(pattern.find_first_of(":*?["), modalias.size());
-    if (modalias.compare(0, bus, pattern, 0, bus) != 0) continue;
-    if (MatchesAlias(pattern.c_str(), modalias.c_str())) names.insert(name);
+  // The bus, up to its colon, is never a pattern; most aliases end here.
+  size_t bus = modalias.find(':');
+  if (bus == std::string::npos) return names;
+  for (const Alias& alias : aliases_) {
+    const char* pattern = &alias_text_[alias.pattern];
+    if (strncmp(pattern, modalias.c_str(), bus) != 0) continue;
+    if (MatchesAlias(pattern, modalias.c_str())) names.insert(NameOf(&alias_text_[alias.name]));
   }
   return names;
 }
@@ -190,12 +225,11 @@ absl::Status ModuleLoader::Load(const std::string& name) {
 size_t ModuleLoader::LoadForDevices(bool processor) {
   size_t before = loaded_.size();
   // A driver may bring up a bus with more devices on it: twice is enough for virtio behind PCI.
-  std::set<std::string> seen;
   for (int round = 0; round < 3; ++round) {
     size_t at_start = loaded_.size();
     for (const std::string& modalias : Modaliases()) {
-      if (!seen.insert(modalias).second) continue;
       if (!processor && modalias.compare(0, 4, "cpu:") == 0) continue;
+      if (!seen_.insert(modalias).second) continue;
       for (const std::string& name : modules_.Matching(modalias)) {
         absl::Status status = Load(name);
         // A driver without its hardware after all says ENODEV; that is no news.
@@ -207,6 +241,19 @@ size_t ModuleLoader::LoadForDevices(bool processor) {
     if (loaded_.size() == at_start) break;
   }
   return loaded_.size() - before;
+}
+
+absl::Status LoadDrivers() {
+  pid_t task = StartTask(LoadDriversTask, 0);
+  if (task < 0) return StatusFromErrno(-task, "make a process that loads drivers");
+  uint64_t until = Now() + kDriversPatience;
+  int status = 0;
+  while (::waitpid(task, &status, WNOHANG) != task) {
+    if (Now() >= until) return absl::DeadlineExceededError("a driver does not come up; going on without it");
+    timespec wait = {.tv_sec = 0, .tv_nsec = 2 * kMillisecond};
+    ::nanosleep(&wait, nullptr);
+  }
+  return status == 0 ? absl::OkStatus() : absl::InternalError("drivers: see the kernel log");
 }
 
 std::vector<std::string> ReadModuleList(const std::string& path) {

@@ -4,7 +4,6 @@
 // driver that hangs does not hang init.
 #pragma once
 
-#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -25,10 +24,14 @@ class Modules {
   std::set<std::string> Matching(const std::string& modalias) const;
 
  private:
+  // Where in its text; not a view, which would not survive a move.
+  struct Alias {
+    uint32_t pattern = 0, name = 0;  // both end in NUL
+  };
   std::string directory_;
-  std::map<std::string, std::vector<std::string>> files_;  // name → its file, then what it needs, as in modules.dep
-  std::set<std::string> builtin_;
-  std::vector<std::pair<std::string, std::string>> aliases_;  // pattern, name
+  std::string dependencies_, builtin_, alias_text_;
+  std::vector<std::pair<std::string, uint32_t>> lines_;  // a module's name and its line in dependencies_, sorted
+  std::vector<Alias> aliases_;
 };
 
 // The modaliases of all devices below `directory`, each once.
@@ -48,7 +51,11 @@ class ModuleLoader {
  private:
   Modules modules_;
   std::set<std::string> loaded_;  // files
+  std::set<std::string> seen_;    // modaliases
 };
+
+// Loads what devices ask for, in a task; waits for it, at most 10 s.
+absl::Status LoadDrivers();
 
 // Whether `text` matches an alias pattern: '*', '?' and [a-z] as in fnmatch(3), which would bring
 // the wide characters of all locales into init.

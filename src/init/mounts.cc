@@ -27,7 +27,8 @@ constexpr MountSpec kKernelMounts[] = {
 
 constexpr MountSpec kMoreMounts[] = {
     {"cgroup2", "/sys/fs/cgroup", "cgroup2", kData, "nsdelegate,memory_recursiveprot"},
-    {"bpf", "/sys/fs/bpf", "bpf", kData, "mode=0700"},
+    {"bpf", "/sys/fs/bpf", "bpf", kData, "mode=0700", true},
+    {"pstore", "/sys/fs/pstore", "pstore", kData, nullptr, true},
     {"devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "mode=0620,ptmxmode=0666,gid=5"},
     {"tmpfs", "/dev/shm", "tmpfs", kNoDevices, "mode=1777,size=50%"},
     {"tmpfs", "/tmp", "tmpfs", kNoDevices, "mode=1777,size=50%,nr_inodes=400k"},

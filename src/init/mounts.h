@@ -12,6 +12,7 @@ struct MountSpec {
   const char* type;
   unsigned long flags;
   const char* options;
+  bool optional = false;  // not every kernel and machine has it, and boot goes on without
 };
 
 // Mounts unless something is mounted there already, making the directory if it can.
@@ -22,7 +23,7 @@ bool IsMountPoint(const char* path);
 
 // /proc, /sys, /dev and /run: what both stages need.
 absl::Span<const MountSpec> KernelMounts();
-// What the second stage adds: cgroup2, pts, shm, bpf, /tmp.
+// What the second stage adds: cgroup2, pts, shm, bpf, pstore, EFI variables, /tmp.
 absl::Span<const MountSpec> MoreMounts();
 
 // /dev for a namespace, where the machine's devices are not ours: a tmpfs with the harmless ones.

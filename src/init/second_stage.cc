@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
-#include <sys/wait.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/file.h"
@@ -22,17 +22,11 @@
 #include "init/first_stage.h"
 #include "init/init.h"
 #include "init/log.h"
-#include "init/modules.h"
 #include "init/mounts.h"
 #include "init/sysctls.h"
-#include "init/task.h"
 
 namespace stele::init {
 namespace {
-
-constexpr char kModuleList[] = "/usr/share/stele/modules";
-
-constexpr uint64_t kDevicesDeadlineMs = 10'000;
 
 // How a phase ended.
 struct Result {
@@ -70,8 +64,7 @@ Result Mounts(Init::Parts& parts) {
   }
   for (const MountSpec& mount : MoreMounts()) {
     absl::Status status = MountUnlessMounted(mount);
-    if (!status.ok() && strcmp(mount.type, "bpf") == 0) continue;  // not every kernel has it, and few need it
-    Collect(status, problems);
+    if (!mount.optional) Collect(status, problems);
   }
   MakeDevLinks();
   // Pods' volumes are made here and must be seen in the workload's namespace.
@@ -136,58 +129,18 @@ Result Sysctls(Init::Parts& parts) {
   return failed == 0 ? Result{} : Result{kPhaseFailed, absl::StrCat(failed, " settings refused, see the kernel log")};
 }
 
-int LoadDeviceModules(uint64_t) {
-  absl::StatusOr<Modules> modules = Modules::Read(ModuleDirectory());
-  if (!modules.ok()) {
-    Log(Level::kWarning, "%s", std::string(modules.status().message()).c_str());
-    return 1;
-  }
-  ModuleLoader loader(*std::move(modules));
-  loader.LoadForDevices(/*processor=*/false);
-  return 0;
-}
-
-// Drivers of what is plugged in: machined looks for its disk and its network at once.
-Result Devices(Init::Parts& parts) {
-  if (!parts.real_boot) return {kPhaseSkipped, "not the machine's PID 1"};
-  pid_t task = StartTask(LoadDeviceModules, 0);
-  if (task < 0) return {kPhaseFailed, "make a process"};
-  uint64_t until = Now() + kDevicesDeadlineMs * kMillisecond;
-  int status = 0;
-  while (::waitpid(task, &status, WNOHANG) != task) {
-    if (Now() >= until) return {kPhaseFailed, "a driver does not come up; going on without it"};
-    timespec wait = {.tv_sec = 0, .tv_nsec = 2 * kMillisecond};
-    ::nanosleep(&wait, nullptr);
-  }
-  return status == 0 ? Result{} : Result{kPhaseFailed, "see the kernel log"};
-}
-
-Result OpenWatchdog(Init::Parts& parts) {
-  if (!parts.real_boot) return {kPhaseSkipped, "not the machine's PID 1"};
-  absl::Status status = parts.watchdog.Open();
-  if (absl::IsNotFound(status)) return {kPhaseSkipped, "no watchdog"};
-  return From(status);
-}
-
 // In this order, each needing those before it. Everything that can wait comes after machined.
 struct Step {
   const char* name;
   Result (*run)(Init::Parts& parts);
-  uint64_t deadline_ms = 0;  // none: it only asks the kernel, which answers at once
 };
 constexpr Step kSteps[] = {
-    {"mounts", Mounts},
-    {"limits", Limits},
-    {"cgroups", Cgroups},
-    {"etc-overlay", EtcOverlay},
-    {"host-name", HostName},
-    {"sysctls", Sysctls},
-    {"devices", Devices, kDevicesDeadlineMs},
-    {"watchdog", OpenWatchdog},
+    {"mounts", Mounts},          {"limits", Limits},      {"cgroups", Cgroups},
+    {"etc-overlay", EtcOverlay}, {"host-name", HostName}, {"sysctls", Sysctls},
 };
 
 void RunStep(const Step& step, Init::Parts& parts) {
-  size_t phase = parts.phases.Begin(step.name, step.deadline_ms);
+  size_t phase = parts.phases.Begin(step.name, 0);  // no deadline: it only asks the kernel, which answers at once
   Result result = Tolerate(parts, step.run(parts));
   parts.phases.End(phase, result.state, result.message);
   if (result.state == kPhaseFailed || result.state == kPhaseSkipped) {
@@ -196,36 +149,16 @@ void RunStep(const Step& step, Init::Parts& parts) {
   }
 }
 
-// What pods may need, by name; and the settings that exist only then.
-int LoadListedModules(uint64_t) {
-  absl::StatusOr<Modules> modules = Modules::Read(ModuleDirectory());
-  int failed = 0;
-  if (modules.ok()) {
-    ModuleLoader loader(*std::move(modules));
-    for (const std::string& name : ReadModuleList(kModuleList)) {
-      absl::Status status = loader.Load(name);
-      if (status.ok()) continue;
-      Log(Level::kWarning, "module %s: %s", name.c_str(), std::string(status.message()).c_str());
-      ++failed;
-    }
-    loader.LoadForDevices(/*processor=*/true);
-  }
-  ApplySysctls(SysctlTime::kAfterModules);
-  return failed == 0 ? 0 : 1;
-}
-
-void StartLoadingModules(Init& init, bool real_boot) {
-  size_t phase = init.phases().Begin("modules", 0);
-  if (!real_boot) return init.phases().End(phase, kPhaseSkipped, "not the machine's PID 1");
-  pid_t task = StartTask(LoadListedModules, 0);
-  if (task < 0) return init.phases().End(phase, kPhaseFailed, "make a process");
-  init.WatchTask(task, phase);
-}
-
-void AdoptFirstStage(PhaseTable& phases) {
+// What the first stage left: its phases, what it found out, the watchdog that it started.
+void AdoptFirstStage(Init::Parts& parts) {
   absl::StatusOr<std::string> text = ReadFile(kFirstStagePhases);
   if (!text.ok()) return;
-  for (Phase& phase : ParsePhases(*text)) phases.Store(std::move(phase));
+  for (Phase& phase : ParsePhases(*text)) parts.phases.Store(std::move(phase));
+  if (absl::StatusOr<BootFacts> facts = ReadBootFacts(); facts.ok()) parts.facts = *std::move(facts);
+  const char* watchdog = ::getenv(kWatchdogVariable);
+  if (watchdog == nullptr) return;
+  absl::Status status = parts.watchdog.Adopt(atoi(watchdog));
+  if (!status.ok()) Log(Level::kError, "%s", std::string(status.message()).c_str());
 }
 
 }  // namespace
@@ -233,8 +166,8 @@ void AdoptFirstStage(PhaseTable& phases) {
 void GiveUp(const char* why) {
   Log(Level::kError, "cannot boot: %s", why);
   if (!IsFirstPidNamespace()) ::_exit(1);
-  Log(Level::kError, "rebooting in 5 s");
-  timespec wait = {.tv_sec = 5, .tv_nsec = 0};
+  Log(Level::kError, "rebooting in 10 s");
+  timespec wait = {.tv_sec = 10, .tv_nsec = 0};
   ::nanosleep(&wait, nullptr);
   ::reboot(RB_AUTOBOOT);
   ::_exit(1);
@@ -250,7 +183,10 @@ void RunSecondStage(const Settings* settings) {
   absl::StatusOr<EventLoop> loop = EventLoop::Create();
   if (!loop.ok()) GiveUp(std::string(loop.status().message()).c_str());
   Init::Parts parts = {.loop = *std::move(loop), .real_boot = real_boot};
-  AdoptFirstStage(parts.phases);
+  if (real_boot) {
+    AdoptFirstStage(parts);
+    parts.command_line = ReadCommandLine();
+  }
   for (const Step& step : kSteps) {
     RunStep(step, parts);
     // After the mounts there is a /dev/null, and a /proc for the rest.
@@ -262,10 +198,8 @@ void RunSecondStage(const Settings* settings) {
   // For ever: everything points into it.
   static Init init(std::move(parts));
   if (absl::Status status = init.Prepare(); !status.ok()) GiveUp(std::string(status.message()).c_str());
-  size_t phase = init.phases().Begin("machined", 0);
-  absl::Status status = init.StartMachined(settings != nullptr ? *settings : Settings::Shipped(real_boot));
-  init.phases().End(phase, status.ok() ? kPhaseDone : kPhaseFailed, status.message());
-  StartLoadingModules(init, real_boot);
+  init.PrepareForMachined();
+  init.StartMachined(settings != nullptr ? *settings : Settings::Shipped(real_boot));
   init.Run();
 }
 

@@ -117,6 +117,12 @@ void Service::Start(uint64_t now) {
   }
 }
 
+void Service::StartAt(uint64_t when) {
+  if (for_good_) return;
+  state_.desired_up = true;
+  if (state_.state == RunState::kStopped || state_.state == RunState::kFinished) Enter(RunState::kBackoff, when);
+}
+
 void Service::Stop(uint64_t now) {
   state_.desired_up = false;
   changed_ = true;

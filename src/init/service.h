@@ -60,6 +60,8 @@ class Service : private FdHandler {
   const ServiceSpec& spec() const { return program_->spec(); }
 
   void Start(uint64_t now);
+  // The same later, unless it is up already: until then it is in back-off.
+  void StartAt(uint64_t when);
   void Stop(uint64_t now);
   void Restart(uint64_t now);
   // For the end of the machine: stops within `timeout_ms` if that is sooner, and never starts again.

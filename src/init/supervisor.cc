@@ -38,8 +38,20 @@ int Supervisor::Start(const std::string& name) {
   Service* service = Find(name);
   if (service == nullptr) return ENOENT;
   if (ending_) return ESHUTDOWN;
-  service->Start(Now());
+  uint64_t now = Now();
+  if (name == held_ && now < held_until_) {
+    service->StartAt(held_until_);
+  } else {
+    service->Start(now);
+  }
   return 0;
+}
+
+void Supervisor::EndHold() {
+  Service* service = held_.empty() ? nullptr : Find(held_);
+  held_.clear();
+  // Waiting, and not stopped again meanwhile.
+  if (service != nullptr && service->state().state == RunState::kBackoff) service->Start(Now());
 }
 
 int Supervisor::Stop(const std::string& name) {
@@ -55,6 +67,13 @@ int Supervisor::Restart(const std::string& name) {
   if (service == nullptr) return ENOENT;
   if (ending_) return ESHUTDOWN;
   service->Restart(Now());
+  return 0;
+}
+
+int Supervisor::Kill(const std::string& name) {
+  Service* service = Find(name);
+  if (service == nullptr) return ENOENT;
+  service->Kill();
   return 0;
 }
 
@@ -80,7 +99,7 @@ bool Supervisor::Reap() {
     auto found = std::find_if(services_.begin(), services_.end(), [&](auto& s) { return s->pid() == info.si_pid; });
     if (found != services_.end()) {
       machined = (*found)->spec().name == kMachined;
-      if (machined) observer_.MachinedGone();
+      if (machined) observer_.MachinedGone((Now() - (*found)->state().started_ns) / kMillisecond);
       (*found)->OnExit(Now(), info.si_code, info.si_status);
     } else {
       observer_.OtherExited(info.si_pid, info.si_code, info.si_status);
@@ -120,6 +139,7 @@ int Supervisor::FindProcess(const std::string& name) {
 // Who waits in back-off for this one's namespaces need not wait any longer.
 void Supervisor::Executed(Service& service) {
   for (auto& other : services_) {
+    if (other->spec().name == held_) continue;
     if (other->spec().join == service.spec().name && other->state().state == RunState::kBackoff) other->Start(Now());
   }
 }

@@ -18,8 +18,8 @@ class Supervisor : private Service::Owner {
     virtual ~Observer() = default;
     // machined is being started: its end of a new control socket, owned by the caller, or -1.
     virtual int NewControlSocket() = 0;
-    // machined's process has ended.
-    virtual void MachinedGone() = 0;
+    // machined's process has ended, after so long.
+    virtual void MachinedGone(uint64_t up_ms) = 0;
     // A child that is no service ended: an orphan, or a task of init's own.
     virtual void OtherExited(pid_t pid, int code, int value) = 0;
   };
@@ -33,11 +33,16 @@ class Supervisor : private Service::Owner {
   int Start(const std::string& name);
   int Stop(const std::string& name);
   int Restart(const std::string& name);
+  int Kill(const std::string& name);  // SIGKILL now; whether it comes back is as it was
   int Remove(const std::string& name);
 
   Service* Find(const std::string& name);
   // In the order they were defined; machined is the first.
   const std::vector<std::unique_ptr<Service>>& services() const { return services_; }
+
+  // Until EndHold or `until` a start of this service waits as in back-off.
+  void Hold(absl::string_view name, uint64_t until) { held_ = std::string(name), held_until_ = until; }
+  void EndHold();
 
   // From now on nothing starts again.
   void BeginEnding() { ending_ = true; }
@@ -57,6 +62,8 @@ class Supervisor : private Service::Owner {
   ServiceContext context_;
   Observer& observer_;
   std::vector<std::unique_ptr<Service>> services_;
+  std::string held_;  // a service's name
+  uint64_t held_until_ = 0;
   bool ending_ = false;
 };
 

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 
@@ -11,7 +12,24 @@
 
 namespace stele::init {
 
-pid_t StartTask(int (*work)(uint64_t argument), uint64_t argument) {
+namespace {
+
+// Closes all from 3 on but `kept`, some of which may be -1.
+void CloseAllBut(int first_kept, int second_kept) {
+  unsigned from = 3;
+  auto low = std::min(first_kept, second_kept), high = std::max(first_kept, second_kept);
+  for (int kept : {low, high}) {
+    if (kept < static_cast<int>(from)) continue;
+    auto fd = static_cast<unsigned>(kept);
+    if (fd > from) ::syscall(SYS_close_range, from, fd - 1, 0u);
+    from = fd + 1;
+  }
+  ::syscall(SYS_close_range, from, ~0u, 0u);
+}
+
+}  // namespace
+
+pid_t StartTask(int (*work)(uint64_t argument), uint64_t argument, int kept) {
   clone_args arguments = {};
   arguments.flags = CLONE_CLEAR_SIGHAND;  // its crash is not init's
   arguments.exit_signal = SIGCHLD;
@@ -21,10 +39,8 @@ pid_t StartTask(int (*work)(uint64_t argument), uint64_t argument) {
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  // It may outlive what it was forked from: it must hold no pipe and no socket open.
-  auto log = static_cast<unsigned>(LogDescriptor());
-  if (log > 3) ::syscall(SYS_close_range, 3u, log - 1, 0u);
-  ::syscall(SYS_close_range, log < 3 ? 3u : log + 1, ~0u, 0u);
+  // It may outlive what it was forked from: it must hold no other pipe and no socket open.
+  CloseAllBut(LogDescriptor(), kept);
   ::_exit(work(argument));
 }
 

@@ -6,13 +6,36 @@
 
 namespace stele::init {
 
-absl::Status Watchdog::Open(const char* path) {
+absl::Status Watchdog::Open(int timeout_seconds, const char* path) {
   device_ = UniqueFd(::open(path, O_WRONLY | O_CLOEXEC));
   if (!device_.ok()) return ErrnoStatus("open ", path);
-  int timeout = kTimeoutSeconds;
-  ::ioctl(device_.get(), WDIOC_SETTIMEOUT, &timeout);  // refused: the device's own, which is longer than kFeedEvery
-  Feed(Now());
+  SetUp(timeout_seconds);
   return absl::OkStatus();
+}
+
+absl::Status Watchdog::Adopt(int fd) {
+  watchdog_info info = {};
+  if (::ioctl(fd, WDIOC_GETSUPPORT, &info) != 0) return ErrnoStatus("take over the watchdog");
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  device_ = UniqueFd(fd);
+  SetUp(kTimeoutSeconds);
+  return absl::OkStatus();
+}
+
+int Watchdog::HandOver() {
+  if (!device_.ok()) return -1;
+  ::ioctl(device_.get(), WDIOC_KEEPALIVE, 0);
+  ::fcntl(device_.get(), F_SETFD, 0);
+  return device_.release();
+}
+
+void Watchdog::SetUp(int timeout_seconds) {
+  ::ioctl(device_.get(), WDIOC_SETTIMEOUT,
+          &timeout_seconds);  // refused: the device's own, which is longer than kFeedEvery
+  int status = 0;
+  reset_machine_ = ::ioctl(device_.get(), WDIOC_GETBOOTSTATUS, &status) == 0 && (status & WDIOF_CARDRESET) != 0;
+  next_feed_ = 0;
+  Feed(Now());
 }
 
 void Watchdog::Feed(uint64_t now) {

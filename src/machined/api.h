@@ -15,12 +15,15 @@ class Service;
 
 namespace stele::machined {
 
+class BootsController;
 class ComponentVersions;
 class ConfigController;
 class EventLog;
 class InitClient;
+class InstallRunner;
 class LogStore;
 class ServiceManager;
+class UpgradeController;
 
 // Borrowed by the handlers; all of it outlives the server. Owner thread only unless told.
 struct NodeApi {
@@ -30,6 +33,9 @@ struct NodeApi {
   ServiceManager& services;
   ConfigController& config;
   LogStore& logs;
+  BootsController& boots;  // ends the machine
+  InstallRunner& installs;
+  UpgradeController& upgrades;
   ComponentVersions& versions;  // any thread
   std::string boot_id;          // any thread
 };
@@ -41,5 +47,7 @@ std::unique_ptr<grpc::Service> MakeEventService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeImageService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeLogService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeConfigService(NodeApi& api);
+std::unique_ptr<grpc::Service> MakeInstallService(NodeApi& api);
+std::unique_ptr<grpc::Service> MakeUpgradeService(NodeApi& api);
 
 }  // namespace stele::machined

@@ -2,6 +2,7 @@
 
 #include "absl/time/clock.h"
 #include "machined/config_plan.h"
+#include "machined/install/grow.h"
 #include "machined/log.h"
 
 namespace stele::machined {
@@ -24,11 +25,16 @@ VolumeStatus NotReady(const absl::Status& why, const std::string& target) {
 
 struct ConfigController::Search {
   LoadedConfig loaded;
+  std::optional<ResetWish> reset;  // that was carried out, or tried to
+  absl::Status reset_status;
   absl::StatusOr<VolumeStatus> state = absl::NotFoundError("");
 };
 
 struct ConfigController::Mounted {
   std::string disk;
+  std::optional<ResetWish> reset;
+  absl::Status reset_status;
+  absl::Status grown;  // what kept the disk from being used to its end
   absl::StatusOr<VolumeStatus> state = absl::NotFoundError("");
   absl::StatusOr<VolumeStatus> data = absl::NotFoundError("");
   LoadedConfig loaded;  // again, with the state partition of a disk that came late
@@ -36,9 +42,50 @@ struct ConfigController::Mounted {
 
 namespace {
 
-// The disk that the running config names; without one the disk we came from.
-absl::StatusOr<std::string> OwnDisk(const LoadedConfig& loaded, const StorageOptions& options) {
-  return FindOwnDisk(loaded.config == nullptr ? "" : loaded.config->storage().disk(), options);
+// The disk that `configured` names; without one the disk we came from. NOT_FOUND for the medium of a node that runs from
+// memory: it holds no partition of ours, and is not for us to write to.
+absl::StatusOr<std::string> OwnDisk(const std::string& configured, const StorageOptions& options, bool from_memory) {
+  absl::StatusOr<std::string> disk = FindOwnDisk(configured, options);
+  if (!from_memory || !configured.empty()) return disk;
+  if (disk.status().code() == absl::StatusCode::kUnavailable) return absl::NotFoundError(disk.status().message());
+  RETURN_IF_ERROR(disk.status());
+  ASSIGN_OR_RETURN(DiskContents contents, ProbeDisk(*disk));
+  if (FindPartition(contents, kDataLabel) == nullptr) return absl::NotFoundError(absl::StrCat(*disk, " is the medium"));
+  return disk;
+}
+
+std::string ConfiguredDisk(const LoadedConfig& loaded) {
+  return loaded.config == nullptr ? "" : loaded.config->storage().disk();
+}
+
+bool AsksForState(const std::string& disk) {
+  absl::StatusOr<std::optional<ResetWish>> wish = ReadResetWish(disk);
+  return wish.ok() && wish->has_value() && (*wish)->request.state();
+}
+
+// Before anything of the disk is mounted.
+void CarryOut(const std::string& disk, const StorageOptions& options,
+              const std::function<void(const std::string&)>& progress, std::optional<ResetWish>* reset,
+              absl::Status* status) {
+  absl::StatusOr<std::optional<ResetWish>> wish = ReadResetWish(disk);
+  *status = wish.status();
+  if (!wish.ok() || !wish->has_value()) return;
+  *reset = **wish;
+  *status = CarryOutReset(disk, **wish, options, progress);
+}
+
+// To the end of a larger disk, before and after it is mounted.
+absl::Status GrowTable(const std::string& disk, const std::function<void(const std::string&)>& progress) {
+  absl::StatusOr<bool> grew = GrowDataPartition(disk);
+  // Not ours to grow, or nothing there yet: told by what follows, where it matters.
+  if (grew.status().code() == absl::StatusCode::kFailedPrecondition) return absl::OkStatus();
+  if (grew.ok() && *grew) progress(absl::StrCat("the disk is larger than its table: ", kDataLabel, " takes the rest"));
+  return grew.status();
+}
+
+absl::Status GrowMounted(VolumeStatus* volume, const std::string& mount) {
+  if (volume->fstype() != "ext4") return absl::OkStatus();
+  return GrowFilesystem(volume->device(), mount).status();
 }
 
 }  // namespace
@@ -50,13 +97,23 @@ absl::Status ConfigController::Reconcile() {
   if (step_ != Step::kIdle) return absl::OkStatus();
   step_ = Step::kAtWork;
   auto search = std::make_shared<Search>();
+  auto progress = [this, alive = alive_](const std::string& line) {
+    loop_.Post([this, alive, line] {
+      if (*alive) node_->Emit("storage", "reset", line, machine::v1::SEVERITY_WARNING);
+    });
+  };
   loop_.RunBlocking(
-      [search, options = options_] {
+      [search, progress, options = options_, reset_failed = reset_failed_] {
         StorageOptions storage = options.storage;
         storage.disk_wait = std::min(storage.disk_wait, kFirstDiskWait);
-        absl::StatusOr<std::string> disk = OwnDisk(LoadSeed(options.sources), storage);
+        absl::StatusOr<std::string> disk =
+            OwnDisk(ConfiguredDisk(LoadSeed(options.sources)), storage, options.from_memory);
         if (disk.ok()) {
           absl::StatusOr<UniqueFd> lock = LockDisk(*disk);
+          // A wish that is about data alone may take long: it waits until the configuration is known and the API is up.
+          if (lock.ok() && reset_failed.ok() && AsksForState(*disk)) {
+            CarryOut(*disk, storage, progress, &search->reset, &search->reset_status);
+          }
           search->state = lock.ok() ? MountState(*disk, storage) : lock.status();
         }
         search->loaded = LoadConfig(options.sources, search->state.ok(), options.boot_id);
@@ -68,6 +125,7 @@ absl::Status ConfigController::Reconcile() {
 }
 
 void ConfigController::OnFound(const Search& search) {
+  if (search.reset.has_value()) OnReset(*search.reset, search.reset_status);
   loaded_ = true;
   state_mounted_ = search.state.ok();
   if (search.state.ok()) PutVolume(kStateLabel, *search.state);
@@ -82,8 +140,8 @@ void ConfigController::OnFound(const Search& search) {
   };
   std::string disk_named = node_->config() == nullptr ? "" : node_->config()->storage().disk();
   loop_.RunBlocking(
-      [mounted, progress, disk_named, options = options_] {
-        absl::StatusOr<std::string> disk = FindOwnDisk(disk_named, options.storage);
+      [mounted, progress, disk_named, options = options_, reset_failed = reset_failed_] {
+        absl::StatusOr<std::string> disk = OwnDisk(disk_named, options.storage, options.from_memory);
         if (disk.status().code() == absl::StatusCode::kNotFound) {  // nobody said that there is one
           mounted->data = MountDataInMemory(options.storage);
           return;
@@ -94,9 +152,19 @@ void ConfigController::OnFound(const Search& search) {
           return;
         }
         mounted->disk = *disk;
+        mounted->reset_status = reset_failed;
+        if (reset_failed.ok()) CarryOut(*disk, options.storage, progress, &mounted->reset, &mounted->reset_status);
+        if (!mounted->reset_status.ok()) {
+          mounted->data = mounted->reset_status;  // never used before what was to be forgotten is
+          return;
+        }
+        mounted->grown = GrowTable(*disk, progress);
         absl::Status prepared = PrepareDisk(*disk, options.storage, progress);
         mounted->state = MountState(*disk, options.storage);
         mounted->data = prepared.ok() ? MountData(*disk, options.storage) : prepared;
+        if (mounted->data.ok() && mounted->grown.ok()) {
+          mounted->grown = GrowMounted(&*mounted->data, options.storage.root + options.storage.data_target);
+        }
         if (mounted->state.ok()) mounted->loaded = LoadConfig(options.sources, true, options.boot_id);
       },
       [this, mounted, alive = alive_] {
@@ -104,7 +172,26 @@ void ConfigController::OnFound(const Search& search) {
       });
 }
 
+void ConfigController::OnReset(const ResetWish& wish, const absl::Status& status) {
+  std::string asked = absl::StrCat("reset, asked by ", wish.asked_by);
+  if (!status.ok()) {
+    reset_failed_ = status;
+    node_->Emit("storage", "reset", status.message(), machine::v1::SEVERITY_ERROR);
+    // It was asked for in this boot, and a machined that was killed did not come to the reboot.
+    bool in_use = status.code() == absl::StatusCode::kFailedPrecondition;
+    if (in_use && options_.end_machine) options_.end_machine(init_protocol::EndAction::kReboot, asked);
+    return;
+  }
+  node_->Emit("storage", "reset", absl::StrCat(asked, ": done"), machine::v1::SEVERITY_WARNING);
+  if (wish.request.then() == machine::v1::RESET_END_POWER_OFF && options_.end_machine) {
+    options_.end_machine(init_protocol::EndAction::kPowerOff, asked);
+  }
+}
+
 void ConfigController::OnMounted(const Mounted& mounted) {
+  disk_ = mounted.disk;
+  if (mounted.reset.has_value()) OnReset(*mounted.reset, mounted.reset_status);
+  if (!mounted.grown.ok()) node_->Emit("storage", kDataLabel, mounted.grown.message(), machine::v1::SEVERITY_WARNING);
   if (mounted.state.ok()) {
     PutVolume(kStateLabel, *mounted.state);
     state_mounted_ = true;

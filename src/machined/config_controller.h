@@ -1,6 +1,6 @@
 // Brings up the node's disk and its configuration, and changes the configuration when asked.
 //
-// At start, on a worker: seed → own disk → state partition → the configuration, which runs from then on
+// At start, on a worker: seed → own disk → a reset that was asked for → state partition → the configuration, which runs from then on
 // (so the API comes up while a disk is still being formatted) → data partition on /var. After a kill of
 // machined the same steps find everything mounted and change nothing. What fails is shown on the volume
 // or the config resource and tried again; meanwhile the API answers.
@@ -13,7 +13,9 @@
 #include <vector>
 
 #include "machined/config_source.h"
+#include "base/init_protocol.h"
 #include "machined/controller.h"
+#include "machined/install/reset.h"
 #include "machined/storage.h"
 #include "services/service_set.h"
 
@@ -25,6 +27,10 @@ class ConfigController : public Controller {
     StorageOptions storage;
     ConfigSources sources;
     std::string boot_id;
+    // Booted from a medium: the disk that the loader came from is the medium, unless it has our partitions.
+    bool from_memory = false;
+    // Ends the machine, as a reset asks.
+    std::function<void(init_protocol::EndAction, const std::string& reason)> end_machine;
   };
   // `facts` tells what services know besides, for plans.
   ConfigController(OwnerLoop& loop, std::function<services::Facts(Node&)> facts, Options options);
@@ -36,6 +42,8 @@ class ConfigController : public Controller {
 
   // The running generation; number 0 and no source where there is none.
   const Generation& running() const { return running_; }
+  // The node's own disk, once it is found; empty: it has none.
+  const std::string& disk() const { return disk_; }
 
   enum class Mode { kNow, kNextBoot };
   struct Applied {
@@ -58,6 +66,7 @@ class ConfigController : public Controller {
   void OnMounted(const Mounted& mounted);
   void Adopt(LoadedConfig loaded);
   void Retry();
+  void OnReset(const ResetWish& wish, const absl::Status& status);
   void PutVolume(const std::string& label, const VolumeStatus& volume);
   void PutConfigStatus();
 
@@ -70,6 +79,8 @@ class ConfigController : public Controller {
   bool storing_ = false;        // an Apply is being written
   std::string message_;         // of the config resource
   std::string storage_error_;   // the last one told
+  std::string disk_;
+  absl::Status reset_failed_;  // not tried again in this boot: another Reset, or a reboot, is
   Generation running_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

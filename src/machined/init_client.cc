@@ -69,6 +69,7 @@ void InitClient::Remove(absl::string_view name, Done done) { SendName(Type::kRem
 void InitClient::StartService(absl::string_view name, Done done) { SendName(Type::kStart, name, std::move(done)); }
 void InitClient::StopService(absl::string_view name, Done done) { SendName(Type::kStop, name, std::move(done)); }
 void InitClient::RestartService(absl::string_view name, Done done) { SendName(Type::kRestart, name, std::move(done)); }
+void InitClient::KillService(absl::string_view name, Done done) { SendName(Type::kKill, name, std::move(done)); }
 
 void InitClient::Shutdown(init_protocol::EndAction action, bool force, Done done) {
   Request([&](uint32_t id, Message& out) { init_protocol::EncodeShutdown(id, action, force, out); },
@@ -76,6 +77,10 @@ void InitClient::Shutdown(init_protocol::EndAction action, bool force, Done done
             if (status.ok()) ending_ = true;
             done(status);
           });
+}
+
+void InitClient::EndTrial(Done done) {
+  Request([](uint32_t id, Message& out) { init_protocol::EncodeTrialOver(id, out); }, std::move(done));
 }
 
 void InitClient::ReportPhase(const init_protocol::Phase& phase) {
@@ -166,8 +171,10 @@ absl::Status InitClient::Handle(absl::Span<const uint8_t> packet, std::vector<Un
     case Type::kStart:
     case Type::kStop:
     case Type::kRestart:
+    case Type::kKill:
     case Type::kList:
     case Type::kShutdown:
+    case Type::kTrialOver:
       return absl::InvalidArgumentError("a request, which only machined makes");
   }
   return absl::InvalidArgumentError("unknown type");

@@ -45,7 +45,11 @@ class InitClient : public FdHandler {
   void StartService(absl::string_view name, Done done);
   void StopService(absl::string_view name, Done done);
   void RestartService(absl::string_view name, Done done);
+  // SIGKILL to all of it, now. What is wanted of it stays.
+  void KillService(absl::string_view name, Done done);
   void Shutdown(init_protocol::EndAction action, bool force, Done done);
+  // The image that runs is good: init no longer reboots at its trial's deadline.
+  void EndTrial(Done done);
   void ReportPhase(const init_protocol::Phase& phase);
 
   // The machine is ending: init starts nothing any more.

@@ -9,17 +9,23 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/strip.h"
+#include "base/boot_facts.h"
+#include "base/build_version.h"
 #include "base/file.h"
 #include "grpcpp/impl/service_type.h"
 #include "machined/api.h"
 #include "machined/api_server.h"
+#include "machined/boots/boots_controller.h"
 #include "machined/config_controller.h"
 #include "machined/event_log.h"
 #include "machined/fact_finder.h"
 #include "machined/idle_memory.h"
 #include "machined/init_client.h"
+#include "machined/install/install_controller.h"
+#include "machined/install/install_runner.h"
 #include "machined/log.h"
 #include "machined/log_store.h"
 #include "machined/phase_board.h"
@@ -27,6 +33,7 @@
 #include "machined/runtime.h"
 #include "machined/service_files.h"
 #include "machined/service_manager.h"
+#include "machined/upgrade/upgrade_hands.h"
 #include "services/service_list.h"
 
 namespace stele::machined {
@@ -142,6 +149,22 @@ absl::StatusOr<ServiceManager::Wanted> WantedServices(Node& node, const FactFind
   return ServiceManager::Wanted{std::move(set.services), complete, files};
 }
 
+// Without them (a node of the tests, init's file torn) nothing is assumed: no slot, no medium.
+BootFacts FactsOfThisBoot() {
+  absl::StatusOr<BootFacts> facts = ReadBootFacts();
+  if (!facts.ok()) Log("warning: ", facts.status().message());
+  return facts.value_or(BootFacts());
+}
+
+// "a" or "b": the name of the partition that the root is on.
+std::string SlotOf(const BootFacts& facts) {
+  if (facts.medium != BootMedium::kSlot) return "";
+  std::string name = facts.root_device.substr(facts.root_device.rfind('/') + 1);
+  std::string uevent = ReadFile(absl::StrCat("/sys/class/block/", name, "/uevent")).value_or("");
+  if (absl::StrContains(uevent, absl::StrCat("PARTNAME=", kRootALabel, "\n"))) return "a";
+  return absl::StrContains(uevent, absl::StrCat("PARTNAME=", kRootBLabel, "\n")) ? "b" : "";
+}
+
 absl::Status Run() {
   ASSIGN_OR_RETURN(std::unique_ptr<OwnerLoop> loop, OwnerLoop::Create());
   Terminator terminator(*loop);
@@ -167,20 +190,40 @@ absl::Status Run() {
   auto phases_owned = std::make_unique<PhaseBoard>(init, PhaseSteps());
   ServiceManager& services = *services_owned;
   news.Connect(services, *phases_owned);
+  BootFacts boot_facts = FactsOfThisBoot();
+  auto boots_owned = std::make_unique<BootsController>(
+      init, BootsController::Options{.boot_id = boot_id,
+                                     .version = kBuildVersion,
+                                     .slot = SlotOf(boot_facts),
+                                     .watchdog_reset = boot_facts.watchdog_reset});
+  BootsController& boots = *boots_owned;
+  ConfigController::Options config_options = {.boot_id = boot_id};
+  config_options.from_memory = boot_facts.medium == BootMedium::kMemory;
+  config_options.end_machine = [&boots](init_protocol::EndAction action, const std::string& reason) {
+    boots.EndMachine(action, /*force=*/false, reason, [](const absl::Status& status) {
+      if (!status.ok()) Log("error: end the machine: ", status.message());
+    });
+  };
   auto config_owned = std::make_unique<ConfigController>(
-      *loop, [&facts](Node& node) { return facts.Gather(node); }, ConfigController::Options{.boot_id = boot_id});
+      *loop, [&facts](Node& node) { return facts.Gather(node); }, std::move(config_options));
   ConfigController& config = *config_owned;
+  InstallRunner installs(*loop, boot_facts);
+  auto upgrades_owned = std::make_unique<UpgradeController>(*loop, UpgradeHands(init, boots, logs), UpgradeController::Options());
+  UpgradeController& upgrades = *upgrades_owned;
   std::vector<std::unique_ptr<Controller>> controllers;
   controllers.push_back(std::move(services_owned));
   controllers.push_back(std::move(phases_owned));
+  controllers.push_back(std::move(boots_owned));
   controllers.push_back(std::move(config_owned));
+  controllers.push_back(std::make_unique<InstallController>(installs, config, boots));
+  controllers.push_back(std::move(upgrades_owned));
   for (std::unique_ptr<Controller>& controller : AllControllers()) controllers.push_back(std::move(controller));
 
   // The API before the controllers: a node without network, disk or configuration answers.
-  NodeApi api = {runtime, events, init, services, config, logs, versions, boot_id};
+  NodeApi api = {runtime, events, init, services, config, logs, boots, installs, upgrades, versions, boot_id};
   std::vector<std::unique_ptr<grpc::Service>> handlers;
   for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeImageService,
-                    MakeLogService, MakeConfigService}) {
+                    MakeLogService, MakeConfigService, MakeInstallService, MakeUpgradeService}) {
     handlers.push_back(make(api));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ApiServer> server,

@@ -23,8 +23,9 @@ namespace stele::machined {
 namespace {
 
 // A blocking socket whose every operation ends after `timeout`.
-absl::StatusOr<UniqueFd> Connect(const sockaddr* address, socklen_t size, absl::Duration timeout) {
-  UniqueFd fd(::socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+absl::StatusOr<UniqueFd> Connect(const sockaddr* address, socklen_t size, absl::Duration timeout,
+                                 int type = SOCK_STREAM) {
+  UniqueFd fd(::socket(address->sa_family, type | SOCK_CLOEXEC, 0));
   if (!fd.ok()) return ErrnoStatus("open a socket");
   timeval limit = absl::ToTimeval(timeout);
   ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
@@ -37,9 +38,13 @@ absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, absl::Duration tim
   sockaddr_un address = {.sun_family = AF_UNIX};
   if (path.size() >= sizeof address.sun_path) return absl::InvalidArgumentError(absl::StrCat(path, ": too long"));
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  auto fd = Connect(reinterpret_cast<const sockaddr*>(&address), sizeof address, timeout);
-  if (!fd.ok()) return Annotate(fd.status(), path);
-  return fd;
+  absl::Status first;
+  for (int type : {SOCK_STREAM, SOCK_SEQPACKET}) {  // udevd's control socket is of the second kind
+    auto fd = Connect(reinterpret_cast<const sockaddr*>(&address), sizeof address, timeout, type);
+    if (fd.ok()) return fd;
+    first.Update(fd.status());
+  }
+  return Annotate(first, path);
 }
 
 // "127.0.0.1:10248"; services answer on loopback, so no name is ever looked up.

@@ -1,7 +1,6 @@
 #include "machined/service_manager.h"
 
 #include <algorithm>
-#include <csignal>
 #include <ctime>
 
 #include "absl/strings/str_join.h"
@@ -396,15 +395,10 @@ void ServiceManager::StartService(absl::string_view service, absl::Duration time
 void ServiceManager::AskInit(void (InitClient::*request)(absl::string_view, InitClient::Done), const std::string& name,
                              Service& service, How how) {
   service.asked = true;
-  pid_t pid = service.init.pid;
-  std::string kill_file = absl::StrCat("/sys/fs/cgroup/", CgroupOf(name, service.spec), "/cgroup.kill");
-  (init_.*request)(name, [asked = Asked(name, "stop"), how, pid, kill_file](const absl::Status& status) {
-    // Only now, when init knows that the end is wanted and waits for it, and counts no crash.
-    if (status.ok() && how == How::kForced && pid > 0) {
-      if (!WriteControlFile(kill_file, "1").ok()) ::kill(pid, SIGKILL);
-    }
-    asked(status);
-  });
+  (init_.*request)(name, Asked(name, "stop"));
+  // Behind it, when init knows that the end is wanted and counts no crash. By init, which must know of every killed
+  // control group (docs/decisions/killed-cgroups.md).
+  if (how == How::kForced) init_.KillService(name, Asked(name, "kill"));
 }
 
 void ServiceManager::StopService(absl::string_view service, How how, absl::Duration timeout, Done done) {
@@ -432,8 +426,12 @@ void ServiceManager::RestartService(absl::string_view service, How how, absl::Du
   auto found = services_.find(name);
   if (found == services_.end()) return done(NoSuchService(service));
   if (CarriesTheApi(service)) {
-    // The answer travels through what is being restarted, so it goes first.
-    loop_.After(kAnswerFirst, [this, name] { init_.RestartService(name, Asked(name, "restart")); });
+    // The answer travels through what is being restarted, so it goes first. Both are wanted for ever: killed, they
+    // are started again.
+    loop_.After(kAnswerFirst, [this, name, how] {
+      if (how == How::kForced) return init_.KillService(name, Asked(name, "kill"));
+      init_.RestartService(name, Asked(name, "restart"));
+    });
     return done(absl::OkStatus());
   }
   if (absl::Status status = SetStopped(name, false); !status.ok()) return done(status);

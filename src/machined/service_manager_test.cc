@@ -92,6 +92,9 @@ class FakeInit : public FdHandler {
         Reply(header.request, 0);
         return Exit(name, RunState::kStopped);
       }
+      case Type::kKill:
+        requests.push_back("kill " + *init_protocol::DecodeName(packet));
+        return Reply(header.request, 0);
       case Type::kRemove: {
         std::string name = *init_protocol::DecodeName(packet);
         requests.push_back("remove " + name);
@@ -296,6 +299,23 @@ TEST_F(ServiceManagerTest, RestartIsOneRestartAndAnswersWhenReady) {
   life->RunFor(kWhile);
   EXPECT_TRUE(restarted.ok()) << restarted;
   EXPECT_THAT(init_.requests, testing::ElementsAre("restart containerd"));
+}
+
+// By init, which then knows of the control group it killed; behind the restart, so that the end counts as wanted.
+TEST_F(ServiceManagerTest, AForcedRestartKills) {
+  specs_.push_back(Spec("apid"));
+  auto life = NewLife();
+  life->RunFor(kWhile);
+  init_.requests.clear();
+  absl::Status restarted = absl::UnknownError("no answer");
+  life->manager().RestartService("apid", How::kForced, absl::Seconds(1),
+                                 [&](const absl::Status& status) { restarted = status; });
+  EXPECT_TRUE(restarted.ok()) << restarted;  // before: the answer travels through apid
+  life->RunFor(absl::Milliseconds(500));
+  EXPECT_THAT(init_.requests, testing::ElementsAre("kill apid"));
+  life->manager().RestartService("containerd", How::kForced, absl::Seconds(1), [](const absl::Status&) {});
+  life->RunFor(kWhile);
+  EXPECT_THAT(init_.requests, testing::ElementsAre("kill apid", "restart containerd", "kill containerd"));
 }
 
 TEST_F(ServiceManagerTest, AnotherSpecIsDefinedAndRestartedOnce) {

@@ -1,4 +1,4 @@
-// How an empty disk is divided.
+// How a disk is divided: an empty one of a node that boots from elsewhere, and one that Stele is installed on.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,9 @@
 
 namespace stele::machined {
 
+inline constexpr char kEspLabel[] = "ESP";
+inline constexpr char kRootALabel[] = "STELE-ROOT-A";
+inline constexpr char kRootBLabel[] = "STELE-ROOT-B";
 inline constexpr char kStateLabel[] = "STELE-STATE";
 inline constexpr char kDataLabel[] = "STELE-DATA";
 
@@ -21,5 +24,10 @@ struct PlannedPartition {
 // State: 256 MiB, or an eighth of a disk below 2 GiB; data: the rest. FAILED_PRECONDITION when the disk
 // is too small to be of use.
 absl::StatusOr<std::vector<PlannedPartition>> PlanPartitions(uint64_t disk_bytes);
+
+// An installed disk: ESP 512 MiB, two root slots of 1 GiB, state 256 MiB, data: the rest, and never less than 512 MiB. Every
+// start is a whole MiB, so it fits sectors of 512 and of 4096 bytes alike. FAILED_PRECONDITION, with both sizes, when the
+// disk is too small.
+absl::StatusOr<std::vector<PlannedPartition>> PlanInstalledDisk(uint64_t disk_bytes);
 
 }  // namespace stele::machined

@@ -5,11 +5,11 @@
 
 #include "base/build_version.h"
 #include "machined/api.h"
+#include "machined/boots/boots_controller.h"
 #include "machined/caller.h"
 #include "machined/cri_version.h"
 #include "machined/fact_finder.h"
 #include "machined/grpc_status.h"
-#include "machined/init_client.h"
 #include "services/containerd.h"
 #include "stele/machine/v1/system_service.grpc.pb.h"
 #include "stele/resource/v1/node.pb.h"
@@ -93,9 +93,10 @@ class SystemService final : public machine::v1::SystemService::CallbackService {
       return reactor;
     }
     api_.node.loop().Post([this, reactor, action, what, force, caller = CallerOf(*context)] {
-      api_.node.Emit("system", what, absl::StrCat(force ? "forced, " : "", "asked by ", caller),
-                     machine::v1::SEVERITY_WARNING);
-      api_.init.Shutdown(action, force, [reactor](const absl::Status& status) { reactor->Finish(ToGrpc(status)); });
+      std::string reason = absl::StrCat(force ? "forced, " : "", "asked by ", caller);
+      api_.node.Emit("system", what, reason, machine::v1::SEVERITY_WARNING);
+      api_.boots.EndMachine(action, force, reason,
+                            [reactor](const absl::Status& status) { reactor->Finish(ToGrpc(status)); });
     });
     return reactor;
   }

@@ -11,13 +11,14 @@ ServiceSpec Udevd() {
       .all_capabilities = true,
       .oom_score_adj = -900,
       .stop_timeout_ms = 5'000,
+      .readiness = {.kind = ServiceSpec::Readiness::Kind::kUnixSocket, .target = "/run/udev/control", .timeout_ms = 30'000},
   };
 }
 
 ServiceSpec UdevTrigger() {
   return {
       .name = "udev-trigger",
-      // Waits for udevd's socket by itself; events sent before it would be lost.
+      // udevadm waits until udevd has begun its work, but not until its socket is there: that is udevd's readiness.
       .argv = {"/usr/bin/udevadm", "trigger", "--action=add", "--wait-daemon=30"},
       .env = {kPath},
       .all_capabilities = true,

@@ -48,6 +48,13 @@ void CheckPhase(absl::Span<const uint8_t> packet) {
   Check(again.ok() && again->name == phase->name && again->message == phase->message);
 }
 
+void CheckTrialOver(absl::Span<const uint8_t> packet) {
+  if (!DecodeTrialOver(packet).ok()) return;
+  Message message;
+  EncodeTrialOver(DecodeHeader(packet)->request, message);
+  Check(packet == message.bytes());  // it has no fields
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -55,6 +62,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckDefine(packet);
   CheckState(packet);
   CheckPhase(packet);
+  CheckTrialOver(packet);
   DecodeHeader(packet).IgnoreError();
   DecodeReply(packet).IgnoreError();
   DecodeName(packet).IgnoreError();

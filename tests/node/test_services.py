@@ -2,7 +2,7 @@
 
 import time
 
-import node as node_module
+import pytest
 
 
 def test_lists_services_with_their_state(shared_node):
@@ -35,6 +35,15 @@ def test_the_api_cannot_be_stopped_but_restarted(node):
     before = node.services()["apid"]["pid"]
     node.try_osctl("service", "restart", "apid")
     node.wait("apid has another pid", lambda: node.services()["apid"].get("pid", before) != before)
+
+
+@pytest.mark.parametrize("daemon", ["apid", "machined"])
+def test_a_forced_restart_of_a_daemon_is_a_kill(node, daemon):
+    """An orderly one lets open streams finish; whoever says --force has no time for that."""
+    before = node.services()[daemon]["pid"]
+    node.osctl("service", "restart", daemon, "--force", "--yes")
+    after = node.wait(f"{daemon} has another pid", lambda: (s := node.services().get(daemon, {})).get("pid", before) != before and s)
+    assert after["lastExit"] == "signal 9 (KILL)"
 
 
 def test_stop_start_restart(node):

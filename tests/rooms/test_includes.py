@@ -9,14 +9,15 @@ SRC = pathlib.Path(__file__).resolve().parents[2] / "src"
 MAY_INCLUDE = {
     "base": set(),
     "config": {"base", "proto"},
+    "image_file": {"base", "proto"},
     "services": {"base", "proto"},
     "init": {"base"},
     "applets": {"base"},
-    "machined": {"base", "config", "services", "proto"},
+    "machined": {"base", "config", "image_file", "services", "proto"},
     "apid": {"base", "proto"},
-    "osctl": {"base", "config", "proto"},
+    "osctl": {"base", "config", "image_file", "proto"},
 }
-GRPC_FREE = {"base", "config", "services", "init", "applets", "apid"}
+GRPC_FREE = {"base", "config", "image_file", "services", "init", "applets", "apid"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<]([^">]+)[">]', re.M)
 
 

@@ -54,6 +54,13 @@ absl::StatusOr<std::vector<BootEntry>> Esp::List() const {
   return entries;
 }
 
+absl::StatusOr<uint64_t> Esp::SizeOf(const BootEntry& entry) const {
+  struct stat info;
+  std::string name = FileName(entry);
+  if (::fstatat(folder_.fd(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return ErrnoStatus("stat ", name);
+  return info.st_size;
+}
+
 absl::Status Esp::Verify(const BootEntry& entry, const ExpectedFile& expected) const {
   std::string name = FileName(entry);
   RETURN_IF_ERROR(folder_.ReadBack(name, expected.size, expected.sha256));

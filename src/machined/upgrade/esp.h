@@ -42,6 +42,7 @@ class Esp {
   absl::Status VerifyWritten(uint64_t number, const ExpectedFile& expected) const {
     return Verify({.number = number, .kind = BootEntry::Kind::kWritten}, expected);
   }
+  absl::StatusOr<uint64_t> SizeOf(const BootEntry& entry) const;
   // The root hash that a UKI's command line names, hex.
   absl::StatusOr<std::string> RootHashIn(const BootEntry& entry) const;
 

@@ -13,7 +13,7 @@
 #include <memory>
 
 #include "machined/upgrade/direct_io.h"
-#include "machined/upgrade/sha256.h"
+#include "image_file/sha256.h"
 
 namespace stele::machined {
 namespace {
@@ -103,12 +103,22 @@ absl::StatusOr<uint64_t> EspFolder::FreeBytes() const {
 }
 
 absl::StatusOr<EspFile> EspFolder::BeginWrite(const std::string& name, uint64_t size) {
-  UniqueFd fd(::openat(folder_.get(), name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  constexpr int kFlags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+  UniqueFd fd(::openat(folder_.get(), name.c_str(), kFlags, 0600));
   if (!fd.ok()) return ErrnoStatus("create ", name);
   struct stat info;
   if (::fstat(fd.get(), &info) != 0) return ErrnoStatus("stat ", name);
   // What a cut left, of another image: two names for one file must not be truncated.
   RETURN_IF_ERROR(CheckNoTwin(fd.get(), name));
+  char last;
+  if (info.st_size > 0 && ::pread(fd.get(), &last, 1, info.st_size - 1) != 1) {
+    // A cut may leave the name with its size and first cluster, and the chain of clusters not written: vfat has no
+    // order between them. Such a file can never be written; it goes, and what of its clusters was taken is lost.
+    if (::unlinkat(folder_.get(), name.c_str(), 0) != 0) return ErrnoStatus("remove ", name, ", whose clusters a power cut lost");
+    fd.reset(::openat(folder_.get(), name.c_str(), kFlags | O_EXCL, 0600));
+    if (!fd.ok()) return ErrnoStatus("create ", name);
+    info.st_size = 0;
+  }
   if (static_cast<uint64_t>(info.st_size) > size && ::ftruncate(fd.get(), size) != 0) return ErrnoStatus("shorten ", name);
   if (::fallocate(fd.get(), 0, 0, size) != 0) return ErrnoStatus("take ", size, " bytes for ", name);
   // Size and clusters first, or a cut leaves a name without them and the resume begins again.
@@ -126,7 +136,7 @@ absl::Status EspFolder::ReadBack(const std::string& name, uint64_t size, absl::s
     return absl::DataLossError(absl::StrCat(name, " has ", info.st_size, " bytes instead of ", size));
   }
   DirectBuffer buffer;
-  Sha256 hash;
+  image_file::Sha256 hash;
   absl::Status read = ReadDirect(fd.get(), 0, size, buffer, [&hash](absl::string_view bytes) {
     hash.Update(bytes);
     return absl::OkStatus();

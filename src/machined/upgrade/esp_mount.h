@@ -1,8 +1,8 @@
 // The ESP's mount: read-only, save inside a window.
 #pragma once
 
-#include <memory>
 #include <string>
+#include <utility>
 
 #include "base/status.h"
 
@@ -14,7 +14,12 @@ class EspWindow {
   EspWindow() = default;
   explicit EspWindow(std::string target) : target_(std::move(target)) {}
   EspWindow(EspWindow&& other) noexcept : target_(std::exchange(other.target_, "")) {}
-  EspWindow& operator=(EspWindow&&) = delete;
+  EspWindow& operator=(EspWindow&& other) noexcept {
+    if (this == &other) return *this;
+    Close().IgnoreError();
+    target_ = std::exchange(other.target_, "");
+    return *this;
+  }
   ~EspWindow() { Close().IgnoreError(); }  // still writable then; the next window's end makes up for it
 
   // Syncs and makes it read-only again. OK when it was closed already.

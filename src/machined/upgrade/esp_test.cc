@@ -8,7 +8,7 @@
 #include <fstream>
 
 #include "machined/upgrade/pe_image.h"
-#include "machined/upgrade/sha256.h"
+#include "image_file/sha256.h"
 #include "machined/upgrade/uki_for_test.h"
 
 namespace stele::machined {
@@ -36,7 +36,7 @@ class EspTest : public testing::Test {
     RETURN_IF_ERROR(file.Write(0, content));
     return file.Flush();
   }
-  static ExpectedFile Of(const std::string& content) { return {content.size(), Sha256Of(content), kHash}; }
+  static ExpectedFile Of(const std::string& content) { return {content.size(), image_file::Sha256Of(content), kHash}; }
 
   std::string root_;
   std::unique_ptr<Esp> esp_;

@@ -1,0 +1,52 @@
+#include "init/efi.h"
+
+#include <cstdlib>
+#include <fstream>
+
+#include "gtest/gtest.h"
+
+namespace stele::init {
+namespace {
+
+class Efi : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_NE(::mkdtemp(directory_.data()), nullptr); }
+  void TearDown() override { ASSERT_EQ(::system(("rm -r " + directory_).c_str()), 0); }
+  void Put(const char* name, const std::string& raw) {
+    std::ofstream(directory_ + "/" + name + "-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f") << raw;
+  }
+  static std::string Wide(const std::string& text) {
+    std::string raw("\6\0\0\0", 4);
+    for (char c : text) raw += std::string{c, '\0'};
+    return raw + std::string(2, '\0');
+  }
+  std::string directory_ = "/tmp/efi-test-XXXXXX";
+};
+
+TEST_F(Efi, TellsWhatTheLoaderLeft) {
+  Put("LoaderDevicePartUUID", Wide("57E1E000-0000-4000-8000-00000000000A"));
+  Put("LoaderBootCountPath", Wide("\\EFI\\Linux\\stele-7+2-1.efi"));
+  BootFacts facts;
+  ReadLoaderFacts(facts, directory_);
+  EXPECT_EQ(facts.loader_partition, "57e1e000-0000-4000-8000-00000000000a");
+  EXPECT_EQ(facts.entry, "\\EFI\\Linux\\stele-7+2-1.efi");
+  EXPECT_TRUE(facts.trial);
+}
+
+TEST_F(Efi, WithoutOrWithOddVariablesThereIsNoTrial) {
+  BootFacts facts;
+  ReadLoaderFacts(facts, directory_);
+  EXPECT_EQ(facts.loader_partition + facts.entry, "");
+  EXPECT_FALSE(facts.trial);
+  for (const std::string& raw :
+       {std::string(), std::string("\6\0"), std::string("\6\0\0\0x", 5), std::string(5000, 'x')}) {
+    Put("LoaderBootCountPath", raw);
+    ReadLoaderFacts(facts, directory_);
+    EXPECT_FALSE(facts.trial);
+  }
+  Put("LoaderBootCountPath", Wide("stele+1.efi\x01") + "more");
+  EXPECT_EQ(*ReadLoaderVariable("LoaderBootCountPath", directory_), "stele+1.efi?");
+}
+
+}  // namespace
+}  // namespace stele::init

@@ -1,0 +1,237 @@
+#include "machined/install/boot_entries.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+
+namespace stele::machined {
+namespace {
+
+constexpr char kDescription[] = "Stele";
+constexpr size_t kMaxEntries = 1000;
+// Types of device path nodes (UEFI, 10.3).
+constexpr uint8_t kMedia = 4, kHardDrive = 1, kFilePath = 4, kEnd = 0x7f, kEndAll = 0xff;
+constexpr size_t kNodeHeader = 4, kHardDriveSize = 42;
+
+template <typename T>
+void Append(std::string* out, T value) {
+  out->append(reinterpret_cast<const char*>(&value), sizeof value);  // x86 is little-endian, as EFI is
+}
+
+template <typename T>
+T Load(absl::string_view bytes, size_t at) {
+  T value;
+  std::memcpy(&value, bytes.data() + at, sizeof value);
+  return value;
+}
+
+void AppendUtf16(std::string* out, absl::string_view ascii) {
+  for (char c : ascii) Append<uint16_t>(out, static_cast<uint8_t>(c));
+  Append<uint16_t>(out, 0);
+}
+
+// Up to a zero or the end; `*used` is what it took, with the zero.
+std::string ReadUtf16(absl::string_view bytes, size_t* used) {
+  std::string text;
+  size_t at = 0;
+  for (; at + 1 < bytes.size(); at += 2) {
+    uint16_t c = Load<uint16_t>(bytes, at);
+    if (c == 0) break;
+    text += c < 0x80 ? static_cast<char>(c) : '?';
+  }
+  *used = std::min(at + 2, bytes.size());
+  return text;
+}
+
+// A GUID's bytes: its first three groups are little-endian numbers.
+constexpr int kGuidOrder[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+
+absl::StatusOr<std::string> GuidBytes(const std::string& text) {
+  std::string hex = absl::StrReplaceAll(text, {{"-", ""}});
+  bool good = text.size() == 36 && hex.size() == 32 && std::all_of(hex.begin(), hex.end(), absl::ascii_isxdigit);
+  if (!good) return absl::InvalidArgumentError(absl::StrCat("'", text, "' is not a partition's UUID"));
+  std::string plain = absl::HexStringToBytes(hex), bytes(16, '\0');
+  for (int i = 0; i < 16; ++i) bytes[i] = plain[kGuidOrder[i]];
+  return bytes;
+}
+
+std::string GuidText(absl::string_view bytes) {
+  std::string plain(16, '\0');
+  for (int i = 0; i < 16; ++i) plain[kGuidOrder[i]] = bytes[i];
+  std::string hex = absl::BytesToHexString(plain);
+  return absl::StrCat(hex.substr(0, 8), "-", hex.substr(8, 4), "-", hex.substr(12, 4), "-", hex.substr(16, 4), "-",
+                      hex.substr(20));
+}
+
+void AppendNode(std::string* path, uint8_t type, uint8_t subtype, absl::string_view body) {
+  Append(path, type);
+  Append(path, subtype);
+  Append<uint16_t>(path, kNodeHeader + body.size());
+  path->append(body.data(), body.size());
+}
+
+std::string WithBackslashes(const std::string& path) {
+  std::string file = absl::StrReplaceAll(path, {{"/", "\\"}});
+  return absl::StartsWith(file, "\\") ? file : absl::StrCat("\\", file);
+}
+
+// A loader of ours, by its path: what install and upgrade ever write.
+bool IsOurLoader(const std::string& file) {
+  std::string lower = absl::AsciiStrToLower(file);
+  return absl::StartsWith(lower, "\\efi\\systemd\\boot-") || lower == "\\efi\\boot\\bootx64.efi" ||
+         lower == "\\efi\\systemd\\systemd-bootx64.efi";
+}
+
+bool IsOurs(const LoadOption& option, const EspPartition& esp) {
+  if (option.partition.uuid.empty()) return false;
+  if (absl::EqualsIgnoreCase(option.partition.uuid, esp.uuid)) return true;
+  return option.description == kDescription && IsOurLoader(option.file);
+}
+
+std::string VariableName(uint16_t number) { return absl::StrFormat("Boot%04X-%s", number, kEfiGlobalGuid); }
+
+}  // namespace
+
+absl::StatusOr<std::string> EncodeLoadOption(const LoadOption& option) {
+  ASSIGN_OR_RETURN(std::string guid, GuidBytes(option.partition.uuid));
+  std::string drive, file, path;
+  Append<uint32_t>(&drive, option.partition.number);
+  Append<uint64_t>(&drive, option.partition.start);
+  Append<uint64_t>(&drive, option.partition.size);
+  drive += guid;
+  drive += "\2\2";  // GPT, and a GUID as signature
+  AppendUtf16(&file, option.file);
+  if (file.size() > 4096) return absl::InvalidArgumentError("the loader's path is too long");
+  AppendNode(&path, kMedia, kHardDrive, drive);
+  AppendNode(&path, kMedia, kFilePath, file);
+  AppendNode(&path, kEnd, kEndAll, "");
+  std::string bytes;
+  Append<uint32_t>(&bytes, option.attributes);
+  Append<uint16_t>(&bytes, path.size());
+  AppendUtf16(&bytes, option.description);
+  return bytes + path;
+}
+
+absl::StatusOr<LoadOption> DecodeLoadOption(absl::string_view bytes) {
+  if (bytes.size() < 6) return absl::InvalidArgumentError("shorter than a load option");
+  LoadOption option;
+  option.attributes = Load<uint32_t>(bytes, 0);
+  size_t path_size = Load<uint16_t>(bytes, 4), used = 0;
+  bytes.remove_prefix(6);
+  option.description = ReadUtf16(bytes, &used);
+  bytes.remove_prefix(used);
+  if (path_size > bytes.size()) return absl::InvalidArgumentError("its device path goes beyond its end");
+  absl::string_view path = bytes.substr(0, path_size);
+  while (path.size() >= kNodeHeader) {
+    uint8_t type = path[0], subtype = path[1];
+    size_t size = Load<uint16_t>(path, 2);
+    if (size < kNodeHeader || size > path.size()) return absl::InvalidArgumentError("a node of its device path is torn");
+    absl::string_view body = path.substr(kNodeHeader, size - kNodeHeader);
+    if (type == kEnd) break;
+    if (type == kMedia && subtype == kHardDrive && size == kHardDriveSize && body[36] == 2 && body[37] == 2) {
+      option.partition = {Load<uint32_t>(body, 0), Load<uint64_t>(body, 4), Load<uint64_t>(body, 12),
+                          GuidText(body.substr(20, 16))};
+    } else if (type == kMedia && subtype == kFilePath) {
+      option.file += ReadUtf16(body, &used);
+    }
+    path.remove_prefix(size);
+  }
+  return option;
+}
+
+absl::StatusOr<BootEntryPlan> PlanBootEntries(const std::map<uint16_t, std::string>& existing,
+                                              const std::vector<uint16_t>& order, const std::string& loader,
+                                              const EspPartition& esp) {
+  LoadOption wanted = {.description = kDescription, .partition = esp, .file = WithBackslashes(loader)};
+  ASSIGN_OR_RETURN(std::string bytes, EncodeLoadOption(wanted));
+  BootEntryPlan plan;
+  std::vector<uint16_t> ours;
+  std::set<uint16_t> stale;
+  for (const auto& [number, value] : existing) {
+    absl::StatusOr<LoadOption> option = DecodeLoadOption(value);
+    if (!option.ok() || !IsOurs(*option, esp)) continue;  // what we do not understand is somebody's
+    if (value == bytes && ours.size() < kBootEntries) {
+      ours.push_back(number);
+    } else {
+      stale.insert(number);
+    }
+  }
+  for (uint32_t number = 0; ours.size() < kBootEntries && number <= 0xffff; ++number) {
+    if (existing.count(number) != 0) continue;
+    ours.push_back(number);
+    plan.write[number] = bytes;
+  }
+  plan.order = ours;
+  for (uint16_t number : order) {
+    bool is_ours = std::find(ours.begin(), ours.end(), number) != ours.end();
+    if (!is_ours && stale.count(number) == 0 && plan.order.size() < kMaxEntries) plan.order.push_back(number);
+  }
+  plan.order_changes = plan.order != order;
+  plan.remove.assign(stale.begin(), stale.end());
+  return plan;
+}
+
+namespace {
+
+absl::StatusOr<std::map<uint16_t, std::string>> ReadEntries(const EfiVariables& variables) {
+  ASSIGN_OR_RETURN(std::vector<std::string> names, variables.List("Boot"));
+  std::map<uint16_t, std::string> entries;
+  for (const std::string& name : names) {
+    uint32_t number = 0;
+    if (name.size() != 8 + 1 + 36 || !absl::EndsWith(name, kEfiGlobalGuid)) continue;
+    if (!absl::SimpleHexAtoi(name.substr(4, 4), &number)) continue;
+    absl::StatusOr<EfiVariable> variable = variables.Read(name);
+    // Its number is taken, whatever it holds.
+    entries[number] = variable.ok() ? variable->data : "";
+    if (entries.size() >= kMaxEntries) break;
+  }
+  return entries;
+}
+
+// After a failure: what was added is of no use and takes room that the firmware may need.
+void RemoveQuietly(const EfiVariables& variables, const std::vector<uint16_t>& numbers) {
+  for (uint16_t number : numbers) variables.Remove(VariableName(number)).IgnoreError();
+}
+
+}  // namespace
+
+absl::Status PointBootEntriesTo(const std::string& loader, const EspPartition& esp, const EfiVariables& variables) {
+  RETURN_IF_ERROR(variables.Prepare());
+  ASSIGN_OR_RETURN(auto existing, ReadEntries(variables));
+  std::string order_name = absl::StrCat("BootOrder-", kEfiGlobalGuid);
+  absl::StatusOr<EfiVariable> order_variable = variables.Read(order_name);
+  std::vector<uint16_t> order;
+  for (size_t i = 0; order_variable.ok() && i + 1 < order_variable->data.size(); i += 2) {
+    order.push_back(Load<uint16_t>(order_variable->data, i));
+  }
+  ASSIGN_OR_RETURN(BootEntryPlan plan, PlanBootEntries(existing, order, loader, esp));
+  std::vector<uint16_t> written;
+  for (const auto& [number, bytes] : plan.write) {
+    absl::Status status = variables.Write(VariableName(number), {kEfiBootVariable, bytes});
+    if (!status.ok()) {
+      RemoveQuietly(variables, written);
+      return status;
+    }
+    written.push_back(number);
+  }
+  if (plan.order_changes) {
+    std::string bytes;
+    for (uint16_t number : plan.order) Append(&bytes, number);
+    absl::Status status = variables.Write(order_name, {kEfiBootVariable, bytes});
+    if (!status.ok()) {
+      RemoveQuietly(variables, written);
+      return status;
+    }
+  }
+  for (uint16_t number : plan.remove) RETURN_IF_ERROR(variables.Remove(VariableName(number)));
+  return absl::OkStatus();
+}
+
+}  // namespace stele::machined

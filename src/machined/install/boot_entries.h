@@ -1,0 +1,58 @@
+// The firmware's boot entries for our boot loader. They only make booting better, never decide which image runs: where
+// firmware has no room for them or forgets them, the removable path EFI/BOOT/BOOTX64.EFI boots.
+//
+// There are four identical ones. When the loader comes back because an image cannot be loaded, firmware goes on with the
+// next entry, which is the loader again, with one try of that image less: it heals within one power-on (tries + 1).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "machined/install/efi_variables.h"
+
+namespace stele::machined {
+
+// A GPT partition, as device paths name it.
+struct EspPartition {
+  uint32_t number = 0;
+  uint64_t start = 0;  // in sectors
+  uint64_t size = 0;
+  std::string uuid;  // 36 characters, any case
+};
+
+// An EFI_LOAD_OPTION that starts a file on a partition of a GPT disk.
+struct LoadOption {
+  uint32_t attributes = 1;  // active
+  std::string description;  // ASCII; other characters read as '?'
+  EspPartition partition;   // uuid empty: the option is about something else
+  std::string file;         // with backslashes: \EFI\BOOT\BOOTX64.EFI
+};
+
+absl::StatusOr<std::string> EncodeLoadOption(const LoadOption& option);
+// INVALID_ARGUMENT for what is none. Bounded by `bytes`, whatever they are.
+absl::StatusOr<LoadOption> DecodeLoadOption(absl::string_view bytes);
+
+// What is to be done, in this order: write, then the order, then remove. A cut between leaves bootable entries.
+struct BootEntryPlan {
+  std::map<uint16_t, std::string> write;
+  std::vector<uint16_t> order;
+  bool order_changes = false;
+  std::vector<uint16_t> remove;
+};
+
+inline constexpr int kBootEntries = 4;
+
+// `existing` by number, as read. `loader` as a path on the ESP with slashes or backslashes. Ours are those of the same
+// partition, and those called "Stele" that start a loader of ours from anywhere.
+absl::StatusOr<BootEntryPlan> PlanBootEntries(const std::map<uint16_t, std::string>& existing,
+                                              const std::vector<uint16_t>& order, const std::string& loader,
+                                              const EspPartition& esp);
+
+// Makes it so: four entries for `loader` first in BootOrder, the others of ours gone, everybody else's as they were.
+// Doing it again changes nothing. UNIMPLEMENTED without EFI, else as EfiVariables::Write.
+absl::Status PointBootEntriesTo(const std::string& loader, const EspPartition& esp, const EfiVariables& variables);
+
+}  // namespace stele::machined

@@ -1,0 +1,152 @@
+#include "machined/upgrade/stage_call.h"
+
+#include <future>
+
+#include "absl/time/clock.h"
+#include "machined/caller.h"
+#include "machined/grpc_status.h"
+
+namespace stele::machined {
+namespace {
+
+constexpr absl::Duration kIdle = absl::Seconds(30);
+constexpr absl::Duration kReportPause = absl::Milliseconds(200);
+constexpr size_t kMaxChunk = 256 * 1024;
+
+}  // namespace
+
+StageCall::StageCall(NodeApi& api, grpc::CallbackServerContext* context)
+    : api_(api), context_(context), caller_(CallerOf(*context)) {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void StageCall::OnReadDone(bool ok) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  ended_ = !ok;
+  arrived_ = true;
+  changed_.notify_all();
+}
+
+void StageCall::OnWriteDone(bool ok) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  writing_ = false;
+  if (!ok) cancelled_ = true;
+  changed_.notify_all();
+}
+
+void StageCall::OnCancel() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  cancelled_ = true;
+  changed_.notify_all();
+}
+
+void StageCall::OnDone() {
+  // gRPC may call from inside Run's Finish, which is its last act.
+  if (thread_.get_id() == std::this_thread::get_id()) {
+    thread_.detach();
+  } else if (thread_.joinable()) {
+    thread_.join();
+  }
+  delete this;
+}
+
+void StageCall::Run() {
+  absl::Status status = Stage();
+  if (began_) {
+    api_.node.loop().Post([api = &api_, version = version_, caller = caller_, status] { api->upgrades.EndStaging(version, caller, status); });
+  }
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return !writing_; });
+  }
+  Finish(ToGrpc(status));
+}
+
+absl::StatusOr<UpgradeController::StagingGround> StageCall::BeginOnOwner() {
+  std::promise<absl::StatusOr<UpgradeController::StagingGround>> answer;
+  api_.node.loop().Post([this, &answer] { answer.set_value(api_.upgrades.BeginStaging()); });
+  return answer.get_future().get();
+}
+
+absl::Status StageCall::Stage() {
+  ASSIGN_OR_RETURN(bool first, Read());
+  if (!first || !request_.has_begin()) return absl::InvalidArgumentError("the first request is `begin`, with the image's header");
+  StageRequest request = {std::move(*request_.mutable_begin()->mutable_header()), request_.begin().force(),
+                          request_.begin().validate_only(), caller_};
+  ASSIGN_OR_RETURN(UpgradeController::StagingGround ground, BeginOnOwner());
+  began_ = true;
+  ASSIGN_OR_RETURN(image_file::TrustedKeys keys, image_file::TrustedKeys::Load(ground.keys));
+  UpgradeStore store(ground.state_folder);
+  Staging* running = nullptr;
+  Staging staging(ground.place, store, keys, std::move(request),
+                  {[this] { return NextChunk(); },
+                   [&](const Staging::Progress& progress) { Report(*running, progress, ground.place.other_slot); },
+                   [this] { return KeepGoing(); }, [](const char*) {}});
+  running = &staging;
+  absl::Status status = staging.Run();
+  version_ = staging.version();
+  // A client that went away in the middle may look like one that had sent everything.
+  if (status.ok()) status = KeepGoing();
+  return status;
+}
+
+absl::StatusOr<bool> StageCall::Read() {
+  absl::Time began = absl::Now();
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (cancelled_) return absl::CancelledError("the client went away");
+  arrived_ = false;
+  request_.Clear();
+  StartRead(&request_);
+  if (!changed_.wait_for(lock, absl::ToChronoNanoseconds(kIdle), [this] { return arrived_ || cancelled_; })) {
+    return absl::DeadlineExceededError("no byte of the image arrived for 30 s");
+  }
+  if (cancelled_) return absl::CancelledError("the client went away");
+  if (ended_) return false;
+  RETURN_IF_ERROR(floor_.Add(absl::Now() - began, request_.ByteSizeLong()));
+  return true;
+}
+
+absl::StatusOr<std::string> StageCall::NextChunk() {
+  for (;;) {
+    ASSIGN_OR_RETURN(bool more, Read());
+    if (!more) return std::string();
+    if (request_.has_begin()) return absl::InvalidArgumentError("`begin` may only come first");
+    if (request_.chunk().size() > kMaxChunk) return absl::InvalidArgumentError("a chunk may have at most 256 KiB");
+    if (!request_.chunk().empty()) return std::move(*request_.mutable_chunk());
+  }
+}
+
+void StageCall::Report(const Staging& staging, const Staging::Progress& progress, const std::string& slot) {
+  absl::Time now = absl::Now();
+  if (reported_step_ == progress.step && now - reported_ < kReportPause) return;
+  reported_ = now;
+  reported_step_ = progress.step;
+  machine::v1::StageImageResponse response;
+  response.set_step(progress.step);
+  response.set_offset(progress.offset);
+  response.set_total(staging.total());
+  response.set_version(staging.version());
+  response.set_slot(slot);
+  api_.node.loop().Post([api = &api_, version = staging.version(), done = progress.offset, total = staging.total()] {
+    api->upgrades.StagingIsAt(version, done, total);
+  });
+  Write(std::move(response));
+}
+
+void StageCall::Write(machine::v1::StageImageResponse response) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  // One at a time. A client that does not read has stopped the call by its deadline or ours.
+  if (!changed_.wait_for(lock, absl::ToChronoNanoseconds(kIdle), [this] { return !writing_ || cancelled_; })) cancelled_ = true;
+  if (cancelled_) return;
+  response_ = std::move(response);
+  writing_ = true;
+  StartWrite(&response_);
+}
+
+absl::Status StageCall::KeepGoing() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (cancelled_ || context_->IsCancelled()) return absl::CancelledError("the client went away");
+  return absl::OkStatus();
+}
+
+}  // namespace stele::machined

@@ -1,0 +1,62 @@
+// One call of StageImage. gRPC's threads bring requests, a thread of its own stages them, asking for the next only
+// when the last is on the disk: a fast client waits, and nothing piles up. Includes gRPC: for *_service.cc only.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "absl/time/time.h"
+#include "machined/api.h"
+#include "machined/upgrade/rate_floor.h"
+#include "machined/upgrade/staging.h"
+#include "machined/upgrade/upgrade_controller.h"
+#include "stele/machine/v1/upgrade_service.grpc.pb.h"
+
+namespace stele::machined {
+
+// Deletes itself in OnDone.
+class StageCall : public grpc::ServerBidiReactor<machine::v1::StageImageRequest, machine::v1::StageImageResponse> {
+ public:
+  StageCall(NodeApi& api, grpc::CallbackServerContext* context);
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  // All below on the call's own thread.
+  void Run();
+  absl::Status Stage();
+  absl::StatusOr<UpgradeController::StagingGround> BeginOnOwner();
+  // The next request; nothing at the stream's end.
+  absl::StatusOr<bool> Read();
+  absl::StatusOr<std::string> NextChunk();
+  void Report(const Staging& staging, const Staging::Progress& progress, const std::string& slot);
+  void Write(machine::v1::StageImageResponse response);
+  absl::Status KeepGoing();
+
+  NodeApi& api_;
+  grpc::CallbackServerContext* context_;
+  std::string caller_;
+  std::string version_;  // once it is known
+  bool began_ = false;   // the controller waits for our end
+  machine::v1::StageImageRequest request_;
+  machine::v1::StageImageResponse response_;
+  RateFloor floor_;
+  absl::Time reported_ = absl::InfinitePast();
+  std::string reported_step_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool arrived_ = false;
+  bool ended_ = false;
+  bool cancelled_ = false;
+  bool writing_ = false;
+  std::thread thread_;
+};
+
+}  // namespace stele::machined

@@ -1,0 +1,334 @@
+#include "machined/upgrade/staging.h"
+
+#include <algorithm>
+
+#include "absl/strings/escaping.h"
+#include "absl/time/clock.h"
+#include "image_file/chunk_check.h"
+#include "image_file/version.h"
+#include "machined/upgrade/loader.h"
+
+namespace stele::machined {
+namespace {
+
+using image::v1::PartKind;
+
+// For directories, and so that the file system is never quite full.
+constexpr uint64_t kEspMargin = 256 * 1024;
+
+std::string RootHash(const image_file::Header& header) { return header.manifest.verity().root_hash(); }
+std::string RootHashHex(const image_file::Header& header) { return absl::BytesToHexString(RootHash(header)); }
+
+PartHashes HashesOf(const image_file::Header& header, int part) {
+  const image::v1::Part& p = header.part(part);
+  return {p.size(), p.sha256(), {p.chunks().begin(), p.chunks().end()}, header.manifest.chunk_size()};
+}
+
+}  // namespace
+
+const std::vector<StageStep>& StageSteps() {
+  static const std::vector<StageStep> steps = {
+      {"check", &Staging::Check},
+      {"prepare", &Staging::Prepare},
+      {"write", &Staging::Write},
+      {"verify", &Staging::Verify},
+  };
+  return steps;
+}
+
+Staging::Staging(const UpgradePlace& place, const UpgradeStore& store, const image_file::TrustedKeys& keys, StageRequest request,
+                 Callbacks callbacks)
+    : place_(place), store_(store), keys_(keys), request_(std::move(request)), callbacks_(std::move(callbacks)) {}
+
+absl::Status Staging::Run() {
+  for (const StageStep& step : StageSteps()) {
+    RETURN_IF_ERROR(callbacks_.keep_going());
+    callbacks_.begins(step.name);
+    RETURN_IF_ERROR(Annotate((this->*step.run)(), step.name));
+    if (request_.validate_only) {
+      callbacks_.progress({"check", 0});
+      return absl::OkStatus();
+    }
+  }
+  callbacks_.progress({"staged", header_.total_size});
+  return absl::OkStatus();
+}
+
+// --- check
+
+absl::Status Staging::Check() {
+  ASSIGN_OR_RETURN(header_, image_file::ParseHeader(request_.header));
+  if (header_.signed_size != request_.header.size()) {
+    return absl::InvalidArgumentError("the header has more bytes than it says");
+  }
+  RETURN_IF_ERROR(keys_.Verify(header_.manifest_bytes, header_.signatures).status());
+  if (place_.trial) {
+    return absl::FailedPreconditionError("the image that runs is on trial: nothing is staged before it is known to be good");
+  }
+  if (header_.manifest.architecture() != place_.architecture) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the image is for ", header_.manifest.architecture(), ", this machine is ", place_.architecture));
+  }
+  if (RootHashHex(header_) == place_.running_root_hash) {
+    return absl::FailedPreconditionError(absl::StrCat("this very image, ", version(), ", runs already"));
+  }
+  if (!request_.force) RETURN_IF_ERROR(CheckVersions());
+  if (!request_.force) RETURN_IF_ERROR(CheckHistory());
+  return CheckSpace();
+}
+
+absl::Status Staging::CheckVersions() const {
+  ASSIGN_OR_RETURN(image_file::Version image, image_file::ParseVersion(version()));
+  ASSIGN_OR_RETURN(image_file::Version running, image_file::ParseVersion(place_.running_version));
+  if (!header_.manifest.minimum_version().empty()) {
+    ASSIGN_OR_RETURN(image_file::Version minimum, image_file::ParseVersion(header_.manifest.minimum_version()));
+    if (image_file::CompareVersions(running, minimum) < 0) {
+      return absl::FailedPreconditionError(absl::StrCat(version(), " may be staged from ", header_.manifest.minimum_version(),
+                                                        " on; this is ", place_.running_version));
+    }
+  }
+  // Nor may it be older than what the image that runs came from: its data may be of a form that only later ones know.
+  std::vector<std::string> passed_over;
+  std::optional<image_file::Header> own = store_.Manifest(place_.running_slot, &passed_over);
+  if (!own.has_value() || own->manifest.minimum_version().empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(image_file::Version oldest, image_file::ParseVersion(own->manifest.minimum_version()));
+  if (image_file::CompareVersions(image, oldest) >= 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(version(), " is older than ", own->manifest.minimum_version(), ", the oldest that may follow ",
+                                                    place_.running_version));
+}
+
+absl::Status Staging::CheckHistory() const {
+  std::vector<std::string> passed_over;
+  for (const FailedImage& failure : store_.Failures(&passed_over)) {
+    if (failure.root_hash() != RootHash(header_)) continue;
+    return absl::FailedPreconditionError(absl::StrCat("this image, ", version(), ", failed on this node: ", failure.reason()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Staging::CheckSpace() const {
+  ASSIGN_OR_RETURN(SlotDevice slot, SlotDevice::Open(place_.other_device));
+  const uint64_t root = header_.part(header_.Find(PartKind::PART_KIND_ROOT)).size();
+  if (image_file::Padded(root) > slot.capacity()) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the root has ", root, " bytes, slot ", place_.other_slot, " takes ", slot.capacity()));
+  }
+  uint64_t needed = kEspMargin + header_.part(header_.Find(PartKind::PART_KIND_UKI)).size();
+  int loader = header_.Find(PartKind::PART_KIND_LOADER);
+  if (loader >= 0) needed += header_.part(loader).size();
+  RETURN_IF_ERROR(place_.esp.MountReadOnly());
+  ASSIGN_OR_RETURN(Esp esp, Esp::Open(place_.esp.target()));
+  ASSIGN_OR_RETURN(uint64_t available, esp.FreeBytes());
+  ASSIGN_OR_RETURN(std::vector<BootEntry> entries, esp.List());
+  for (const BootEntry& entry : entries) {
+    // Those that `prepare` removes.
+    absl::StatusOr<std::string> root_hash = esp.RootHashIn(entry);
+    bool goes = entry.bootable() ? root_hash.ok() && *root_hash != place_.running_root_hash : true;
+    if (!goes) continue;
+    ASSIGN_OR_RETURN(uint64_t size, esp.SizeOf(entry));
+    available += size;
+  }
+  if (needed <= available) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("the ESP needs ", needed, " bytes and has ", available));
+}
+
+// --- prepare
+
+absl::Status Staging::RemoveOthers(Esp& esp, uint64_t keep_number) {
+  ASSIGN_OR_RETURN(std::vector<BootEntry> entries, esp.List());
+  for (const BootEntry& entry : entries) {
+    if (!entry.bootable()) {
+      if (entry.number == keep_number) continue;
+      absl::Status removed = esp.Remove(entry);
+      // A second name of something that boots, left by a power cut: no loader takes it, and it is in nobody's way.
+      if (!removed.ok() && !absl::IsFailedPrecondition(removed)) return removed;
+      continue;
+    }
+    // One that cannot be read may be the one that runs.
+    absl::StatusOr<std::string> root_hash = esp.RootHashIn(entry);
+    if (root_hash.ok() && *root_hash != place_.running_root_hash) RETURN_IF_ERROR(esp.Remove(entry));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Staging::Prepare() {
+  std::vector<std::string> passed_over;
+  record_ = store_.Load(&passed_over);
+  ASSIGN_OR_RETURN(Esp esp, Esp::Open(place_.esp.target()));
+  ASSIGN_OR_RETURN(std::vector<BootEntry> entries, esp.List());
+  // An earlier call for the same image goes on in its file.
+  BootEntry begun = {.number = record_.number(), .kind = BootEntry::Kind::kWritten};
+  bool resumes = record_.root_hash() == RootHash(header_) && std::find(entries.begin(), entries.end(), begun) != entries.end() &&
+                 NextNumber(entries) == record_.number() + 1;
+  uint64_t number = resumes ? record_.number() : NextNumber(entries);
+  ASSIGN_OR_RETURN(EspWindow window, place_.esp.OpenWindow());
+  // The UKI first: it must not outlive the root that it names.
+  RETURN_IF_ERROR(RemoveOthers(esp, resumes ? number : 0));
+  if (int loader = header_.Find(PartKind::PART_KIND_LOADER); loader >= 0) {
+    ASSIGN_OR_RETURN(Loader loaders, Loader::Open(place_.esp.target()));
+    RETURN_IF_ERROR(loaders.RemoveUnfinished(header_.part(loader).sha256()));
+  }
+  RETURN_IF_ERROR(window.Close());
+  RETURN_IF_ERROR(store_.SaveManifest(place_.other_slot, request_.header));
+  record_ = UpgradeRecord();
+  record_.set_state(resource::v1::UPGRADE_STATE_STAGING);
+  record_.set_version(version());
+  record_.set_from_version(place_.running_version);
+  record_.set_slot(place_.other_slot);
+  record_.set_number(number);
+  record_.set_root_hash(RootHash(header_));
+  record_.set_asked_by(request_.asked_by);
+  SetTime(absl::Now(), *record_.mutable_since());
+  return store_.Save(record_);
+}
+
+// --- write
+
+absl::Status Staging::OpenTarget(int part) {
+  file_.reset();
+  slot_.reset();
+  uint64_t size = header_.part(part).size();
+  if (header_.part(part).kind() == PartKind::PART_KIND_ROOT) {
+    ASSIGN_OR_RETURN(slot_, SlotDevice::Open(place_.other_device));
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(EspWindow window, place_.esp.OpenWindow());
+  window_ = std::move(window);
+  if (header_.part(part).kind() == PartKind::PART_KIND_LOADER) {
+    ASSIGN_OR_RETURN(Loader loader, Loader::Open(place_.esp.target()));
+    ASSIGN_OR_RETURN(file_, loader.BeginWrite(header_.part(part).sha256(), size));
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(Esp esp, Esp::Open(place_.esp.target()));
+  ASSIGN_OR_RETURN(file_, esp.BeginWrite(record_.number(), size));
+  return absl::OkStatus();
+}
+
+// Whether a part needs no byte: a loader that the ESP has already.
+absl::StatusOr<bool> Staging::IsThere(int part) {
+  if (header_.part(part).kind() != PartKind::PART_KIND_LOADER) return false;
+  ASSIGN_OR_RETURN(Loader loader, Loader::Open(place_.esp.target()));
+  return loader.Has(header_.part(part).sha256(), header_.part(part).size());
+}
+
+// The offset in the file up to which everything is on the disk. The target of the part there is open.
+absl::StatusOr<uint64_t> Staging::FindStart() {
+  for (int part = 0; part < header_.part_count(); ++part) {
+    ASSIGN_OR_RETURN(bool there, IsThere(part));
+    if (there) continue;
+    RETURN_IF_ERROR(OpenTarget(part));
+    PartHashes hashes = HashesOf(header_, part);
+    absl::StatusOr<uint64_t> matching = slot_.has_value() ? slot_->MatchingPrefix(hashes, callbacks_.keep_going)
+                                                          : MatchingPrefix(file_->fd(), hashes, callbacks_.keep_going);
+    RETURN_IF_ERROR(Annotate(matching.status(), "look at what is there"));
+    if (*matching < hashes.size) return header_.offsets[part] + *matching;
+    RETURN_IF_ERROR(FinishPart(part));
+  }
+  return header_.total_size;
+}
+
+absl::Status Staging::Write() {
+  ASSIGN_OR_RETURN(uint64_t position, FindStart());
+  callbacks_.progress({"write", position});
+  absl::Status received = Receive(position);
+  file_.reset();  // before the window closes
+  slot_.reset();
+  absl::Status closed = window_.Close();
+  return received.ok() ? closed : received;
+}
+
+absl::Status Staging::Receive(uint64_t position) {
+  while (position < header_.total_size) {
+    RETURN_IF_ERROR(callbacks_.keep_going());
+    ASSIGN_OR_RETURN(std::string bytes, callbacks_.next());
+    if (bytes.empty()) {
+      return absl::AbortedError(absl::StrCat("the stream ended at ", position, " of ", header_.total_size, " bytes: send the image again, what is here is kept"));
+    }
+    if (bytes.size() > header_.total_size - position) {
+      return absl::InvalidArgumentError(absl::StrCat("more than the image's ", header_.total_size, " bytes arrived"));
+    }
+    RETURN_IF_ERROR(Take(position, bytes));
+    position += bytes.size();
+  }
+  return absl::OkStatus();
+}
+
+// Bytes of the file that begin at `position`: of parts, or of the zeros between them.
+absl::Status Staging::Take(uint64_t position, absl::string_view bytes) {
+  while (!bytes.empty()) {
+    int part = header_.part_count() - 1;
+    while (part >= 0 && header_.offsets[part] > position) --part;
+    if (part < 0) return absl::InternalError("bytes before the first part");
+    uint64_t within = position - header_.offsets[part];
+    uint64_t size = header_.part(part).size();
+    uint64_t end = within < size ? std::min<uint64_t>(size, (within / header_.manifest.chunk_size() + 1) * header_.manifest.chunk_size())
+                                 : image_file::Padded(size);
+    absl::string_view piece = bytes.substr(0, end - within);
+    if (within >= size) {
+      if (piece.find_first_not_of('\0') != absl::string_view::npos) {
+        return absl::DataLossError(absl::StrCat("the bytes behind part ", part, " are not zero"));
+      }
+    } else {
+      chunk_.append(piece.data(), piece.size());
+      if (within + piece.size() == end) RETURN_IF_ERROR(FinishChunk(part, within + piece.size() - chunk_.size()));
+    }
+    bytes.remove_prefix(piece.size());
+    position += piece.size();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Staging::FinishChunk(int part, uint64_t offset) {
+  RETURN_IF_ERROR(image_file::CheckChunk(header_, part, offset / header_.manifest.chunk_size(), chunk_));
+  ASSIGN_OR_RETURN(bool there, IsThere(part));
+  uint64_t end = offset + chunk_.size();
+  if (!there) {
+    if (!file_.has_value() && !slot_.has_value()) RETURN_IF_ERROR(OpenTarget(part));
+    if (slot_.has_value()) RETURN_IF_ERROR(slot_->Write(offset, chunk_));
+    // Flushed at once, so that the page cache holds one chunk and not the whole UKI.
+    if (file_.has_value()) RETURN_IF_ERROR(file_->Write(offset, chunk_));
+    if (file_.has_value()) RETURN_IF_ERROR(file_->Flush());
+    if (end == header_.part(part).size()) RETURN_IF_ERROR(FinishPart(part));
+  }
+  chunk_.clear();
+  callbacks_.progress({"write", header_.offsets[part] + end});
+  return absl::OkStatus();
+}
+
+absl::Status Staging::FinishPart(int part) {
+  if (slot_.has_value()) RETURN_IF_ERROR(Annotate(slot_->Flush(), image_file::PartName(header_.part(part).kind())));
+  if (file_.has_value()) RETURN_IF_ERROR(Annotate(file_->Flush(), image_file::PartName(header_.part(part).kind())));
+  file_.reset();
+  slot_.reset();
+  return window_.Close();
+}
+
+// --- verify
+
+absl::Status Staging::Verify() {
+  callbacks_.progress({"verify", header_.total_size});
+  RETURN_IF_ERROR(VerifyStaged(place_, header_, record_.number(), callbacks_.keep_going));
+  if (int loader = header_.Find(PartKind::PART_KIND_LOADER); loader >= 0) {
+    ASSIGN_OR_RETURN(bool there, IsThere(loader));
+    ASSIGN_OR_RETURN(Loader loaders, Loader::Open(place_.esp.target()));
+    if (!there) RETURN_IF_ERROR(loaders.VerifyWritten(header_.part(loader).sha256(), header_.part(loader).size()));
+  }
+  record_.set_state(resource::v1::UPGRADE_STATE_STAGED);
+  SetTime(absl::Now(), *record_.mutable_since());
+  return store_.Save(record_);
+}
+
+absl::Status VerifyStaged(const UpgradePlace& place, const image_file::Header& header, uint64_t number, const KeepGoing& keep_going) {
+  ASSIGN_OR_RETURN(Esp esp, Esp::Open(place.esp.target()));
+  const image::v1::Part& uki = header.part(header.Find(PartKind::PART_KIND_UKI));
+  RETURN_IF_ERROR(esp.VerifyWritten(number, {uki.size(), uki.sha256(), RootHashHex(header)}));
+  RETURN_IF_ERROR(keep_going());
+  return VerifyRoot(place, header, keep_going);
+}
+
+absl::Status VerifyRoot(const UpgradePlace& place, const image_file::Header& header, const KeepGoing& keep_going) {
+  ASSIGN_OR_RETURN(SlotDevice slot, SlotDevice::Open(place.other_device));
+  return slot.Verify(HashesOf(header, header.Find(PartKind::PART_KIND_ROOT)), keep_going);
+}
+
+}  // namespace stele::machined

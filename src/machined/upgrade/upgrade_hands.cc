@@ -1,0 +1,44 @@
+#include "machined/upgrade/upgrade_hands.h"
+
+#include "machined/install/boot_entries.h"
+#include "machined/boots/boots_controller.h"
+#include "machined/install/efi_variables.h"
+#include "machined/init_client.h"
+#include "machined/log.h"
+#include "machined/log_store.h"
+
+namespace stele::machined {
+namespace {
+
+constexpr uint32_t kTailLines = 20;
+constexpr uint64_t kSector = 512;
+
+std::string LogTail(const LogStore& logs, const std::string& service) {
+  absl::StatusOr<std::unique_ptr<LogSource>> source = logs.Open(service, {.tail_lines = kTailLines});
+  absl::StatusOr<LogChunk> chunk = source.ok() ? (*source)->Next() : source.status();
+  // A service that never said anything has no log: that is a fact about it, too.
+  return chunk.ok() ? std::string(chunk->data.view()) : std::string();
+}
+
+absl::Status AddBootEntries(const std::string& loader, const Partition& esp) {
+  EspPartition partition = {static_cast<uint32_t>(esp.number), esp.start / kSector, esp.size / kSector, esp.uuid};
+  return PointBootEntriesTo(loader, partition, EfiVariables());
+}
+
+}  // namespace
+
+UpgradeController::Hands UpgradeHands(InitClient& init, BootsController& boots, LogStore& logs) {
+  return {
+      .reboot =
+          [&boots](const std::string& reason) {
+            boots.EndMachine(init_protocol::EndAction::kReboot, /*force=*/false, reason, [](const absl::Status& status) {
+              if (!status.ok()) Log("error: reboot: ", status.message());
+            });
+          },
+      .end_trial = [&init](std::function<void(const absl::Status&)> done) { init.EndTrial(std::move(done)); },
+      .log_tail = [&logs](const std::string& service) { return LogTail(logs, service); },
+      .add_boot_entries = AddBootEntries,
+  };
+}
+
+}  // namespace stele::machined

@@ -1,0 +1,165 @@
+// The verbs of UpgradeService, as the controller carries them out.
+#include "absl/time/clock.h"
+#include "machined/upgrade/upgrade_controller.h"
+
+namespace stele::machined {
+namespace {
+
+constexpr absl::Duration kAnswerFirst = absl::Milliseconds(300);
+constexpr absl::Duration kFurthestPlan = absl::Hours(24 * 366);
+
+absl::Status Always() { return absl::OkStatus(); }
+
+bool IsStaged(const UpgradeRecord& record) {
+  return record.state() == resource::v1::UPGRADE_STATE_STAGED || record.state() == resource::v1::UPGRADE_STATE_PLANNED ||
+         record.state() == resource::v1::UPGRADE_STATE_ACTIVATED;
+}
+
+}  // namespace
+
+absl::StatusOr<UpgradeController::StagingGround> UpgradeController::BeginStaging() {
+  RETURN_IF_ERROR(Ready());
+  busy_ = true;
+  return StagingGround{*place_, options_.state_folder, options_.keys};
+}
+
+void UpgradeController::StagingIsAt(const std::string& version, uint64_t done, uint64_t total) {
+  staging_version_ = version;
+  bytes_done_ = done;
+  bytes_total_ = total;
+  Publish();
+}
+
+void UpgradeController::EndStaging(const std::string& version, const std::string& asked_by, const absl::Status& result) {
+  staging_version_.clear();
+  if (result.ok()) {
+    node_->Emit("upgrade", version, absl::StrCat(version, " staged by ", asked_by));
+  } else {
+    node_->Emit("upgrade", version.empty() ? "image" : version, absl::StrCat("staging by ", asked_by, " ended: ", result.message()),
+                machine::v1::SEVERITY_WARNING);
+  }
+  Operate([](std::vector<std::string>*) -> absl::StatusOr<std::string> { return std::string(); }, [](absl::StatusOr<std::string>) {});
+}
+
+void UpgradeController::Activate(Activation activation, Done done) {
+  if (absl::Status ready = Ready(); !ready.ok()) return done(ready);
+  if (!IsStaged(survey_->record)) return done(absl::FailedPreconditionError("nothing is staged: stage an image first"));
+  if (activation.manual_by_config) activation.options.manual = node_->config() != nullptr && node_->config()->upgrade().manual();
+  bool later = activation.at > absl::Now();
+  if (later && activation.at > absl::Now() + kFurthestPlan) {
+    return done(absl::InvalidArgumentError("an activation is planned for at most a year ahead"));
+  }
+  if (activation.validate_only) return done(survey_->record.version());
+  later ? Plan(activation, std::move(done)) : ActivateNow(activation.options, std::move(done));
+}
+
+void UpgradeController::Plan(const Activation& activation, Done done) {
+  if (survey_->record.state() == resource::v1::UPGRADE_STATE_ACTIVATED) {
+    return done(absl::FailedPreconditionError("the image is activated already: the next boot tries it"));
+  }
+  UpgradeRecord record = survey_->record;
+  record.set_state(resource::v1::UPGRADE_STATE_PLANNED);
+  SetTime(absl::Now(), *record.mutable_since());
+  SetTime(activation.at, *record.mutable_at());
+  record.set_asked_by(activation.options.asked_by);
+  record.set_manual(activation.options.manual);
+  record.set_no_reboot(activation.options.no_reboot);
+  Operate(
+      [store = store(), record](std::vector<std::string>*) -> absl::StatusOr<std::string> {
+        RETURN_IF_ERROR(store.Save(record));
+        return record.version();
+      },
+      [this, done, record](const absl::StatusOr<std::string>& result) {
+        if (result.ok()) {
+          node_->Emit("upgrade", *result,
+                      absl::StrCat("activation planned for ", absl::FormatTime(absl::RFC3339_sec, TimeOf(record.at()), absl::UTCTimeZone()),
+                                   " by ", record.asked_by()));
+        }
+        done(result);
+      });
+}
+
+// Where pods would be moved elsewhere before the machine ends. Machined has no client of the cluster; containers are
+// ended in order by the reboot itself, within its own bounds.
+void UpgradeController::Drain(const std::string& version) {
+  const config::v1::MachineConfig* config = node_->config();
+  bool cluster = config != nullptr && (config->kubelet().has_bootstrap() || !config->kubelet().kubeconfig().empty());
+  node_->Emit("upgrade", version,
+              cluster ? "drain skipped: it is the cluster's to cordon and drain the node before it activates an image"
+                      : "drain skipped: the node belongs to no cluster");
+}
+
+void UpgradeController::ActivateNow(const ActivateOptions& options, Done done) {
+  Drain(survey_->record.version());
+  Operate(
+      [place = *place_, store = store(), options, version = survey_->record.version(),
+       add = hands_.add_boot_entries](std::vector<std::string>* warnings) -> absl::StatusOr<std::string> {
+        auto entries = [&](const std::string& loader) { return add(loader, place.esp_partition); };
+        RETURN_IF_ERROR(ActivateStaged(place, store, entries, options, Always, warnings));
+        return version;
+      },
+      [this, done, options](const absl::StatusOr<std::string>& result) {
+        if (!result.ok()) return done(result);
+        node_->Emit("upgrade", *result, absl::StrCat(*result, " activated by ", options.asked_by, ": the next boot tries it"));
+        ending_ = !options.no_reboot;
+        done(result);
+        if (options.no_reboot) return;
+        // The answer first: what follows takes the API away.
+        loop_.After(kAnswerFirst, [this, version = *result] { hands_.reboot(absl::StrCat("upgrade to ", version)); });
+      });
+}
+
+void UpgradeController::Confirm(const std::string& asked_by, Done done) {
+  if (absl::Status ready = Ready(); !ready.ok()) return done(ready);
+  if (!place_->trial || trial_over_) return done(absl::FailedPreconditionError("no image is on trial"));
+  UpgradeRecord record = survey_->record;
+  if (record.state() != resource::v1::UPGRADE_STATE_TRIAL) {
+    return done(absl::FailedPreconditionError("the image on trial was not activated by an upgrade that is known: nothing waits for a confirmation"));
+  }
+  record.set_confirmed(true);
+  Operate(
+      [store = store(), record](std::vector<std::string>*) -> absl::StatusOr<std::string> {
+        RETURN_IF_ERROR(store.Save(record));
+        return record.version();
+      },
+      [this, asked_by, done](const absl::StatusOr<std::string>& result) {
+        if (result.ok()) node_->Emit("upgrade", *result, absl::StrCat(*result, " confirmed by ", asked_by));
+        done(result);
+      });
+}
+
+void UpgradeController::Rollback(const std::string& asked_by, bool validate_only, Done done) {
+  if (absl::Status ready = Ready(); !ready.ok()) return done(ready);
+  bool on_trial = place_->trial && !trial_over_;
+  if (on_trial && NothingElseBoots()) return done(absl::FailedPreconditionError("there is no other image to go back to"));
+  auto other = survey_->images.find(place_->other_slot);
+  std::string before = other == survey_->images.end() ? "" : other->second.version;
+  if (on_trial && validate_only) return done(before);
+  if (IsStaged(survey_->record) && !on_trial) {
+    return done(absl::FailedPreconditionError("the other slot holds an image that was staged and not tried: activate or cancel it"));
+  }
+  Operate(
+      [place = *place_, store = store(), on_trial, validate_only, before, asked_by](std::vector<std::string>*) -> absl::StatusOr<std::string> {
+        if (!on_trial) return ActivateOther(place, store, {.asked_by = asked_by}, validate_only, Always);
+        RETURN_IF_ERROR(FailRunning(place, store, absl::StrCat("rolled back by ", asked_by)));
+        return before;
+      },
+      [this, asked_by, validate_only, done](const absl::StatusOr<std::string>& result) {
+        if (!result.ok() || validate_only) return done(result);
+        node_->Emit("upgrade", *result, absl::StrCat("back to ", *result, ", asked by ", asked_by), machine::v1::SEVERITY_WARNING);
+        ending_ = true;
+        done(result);
+        loop_.After(kAnswerFirst, [this, version = *result] { hands_.reboot(absl::StrCat("rollback to ", version)); });
+      });
+}
+
+void UpgradeController::Cancel(const std::string& asked_by, Done done) {
+  if (absl::Status ready = Ready(); !ready.ok()) return done(ready);
+  Operate([place = *place_, store = store(), asked_by](std::vector<std::string>*) { return DropStaged(place, store, asked_by); },
+          [this, asked_by, done](const absl::StatusOr<std::string>& result) {
+            if (result.ok()) node_->Emit("upgrade", *result, absl::StrCat(*result, " cancelled by ", asked_by));
+            done(result);
+          });
+}
+
+}  // namespace stele::machined
