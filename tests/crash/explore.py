@@ -87,15 +87,19 @@ def record(folder: pathlib.Path, scenario: scenarios.Scenario) -> Recording:
     subprocess.run(["cp", "--sparse=always", base, disk], check=True)
     began = time.monotonic()
     if scenario.lab:
-        new = scenarios.image("B")
-        payload = {"image.efi": new.uki, "image.root": new.root, "image.root_hash": new.root_hash().encode(), "loader.efi": scenarios.new_loader()}
-        lab.record(folder, scenario.lab, disk, payload, log)
+        lab.record(folder, scenario.lab, disk, payload(), log)
     else:
         boot = firmware.boot(folder, disk, [*scenario.loaders[0]], 120, log)
         if not boot.ended or boot.torn:
             raise write_log.BadLog(f"{scenario.name}: the firmware's boots did not end: {boot.images}")
     disk.unlink()
     return Recording(scenario, base, log, time.monotonic() - began)
+
+
+def payload() -> dict[str, bytes]:
+    """What crash_lab installs."""
+    new = scenarios.image("B")
+    return {"image.efi": new.uki, "image.root": new.root, "image.root_hash": new.root_hash().encode(), "loader.efi": scenarios.new_loader()}
 
 
 def sha256(data: bytes) -> str:

@@ -1,6 +1,7 @@
 """Scenarios of STELE-STATE: every state is mounted, and holds the old or the new."""
 
 import pathlib
+import random
 import re
 import time
 
@@ -16,7 +17,8 @@ def scenario(name: str) -> scenarios.Scenario:
     return scenarios.Scenario(name, name, scenarios.layout(A="stele-2.efi"), (scenarios.phase("begin", "A", "A"),))
 
 
-def run(recording: explore.Recording, budget: states.Budget, work: pathlib.Path, check_every: int = 25) -> explore.Report:
+def run(recording: explore.Recording, budget: states.Budget, work: pathlib.Path, most: int = 0, check_every: int = 25) -> explore.Report:
+    """Mounts every state, or `most` of them, chosen with the budget's seed."""
     began = time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
     epochs = recording.epochs()
@@ -26,16 +28,18 @@ def run(recording: explore.Recording, budget: states.Budget, work: pathlib.Path,
     report = explore.Report(recording.scenario.name, sum(len(epoch.writes) for epoch in epochs), len(epochs) - 1, record_seconds=recording.seconds)
     enumerator = states.Enumerator(space, budget)
     hashes = set()
-    for count, state in enumerate(enumerator.states()):
-        least, most = _number(marks[:state.lowest], "saved"), _number(marks[:state.highest], "save")
+    every = list(enumerator.states())
+    if most and len(every) > most:
+        every = random.Random(budget.seed).sample(every, most)
+    for count, state in enumerate(every):
+        least, last = _number(marks[:state.lowest], "saved"), _number(marks[:state.highest], "save")
         with ext4_state.mounted(state, base, work) as folder:
-            found = ext4_state.faults(recording.scenario.name, folder, least, max(most, least))
+            found = ext4_state.faults(recording.scenario.name, folder, least, max(last, least))
         if count % check_every == 0 and (problem := ext4_state.check(work)):
             report.damaged += 1
             found.append(problem)
         if found:
             report.lost += 1
-            report.examples[explore.KEPT_EXAMPLES:] = []
             if len(report.examples) < explore.KEPT_EXAMPLES:
                 report.examples.append(f"{'; '.join(found)} ({state.cut})")
         hashes.add(state.hash)

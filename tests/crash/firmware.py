@@ -14,7 +14,7 @@ import time
 import uuid
 
 import debian
-import disk as image_disk
+import lab_disk
 import qemu
 
 GLOBAL = uuid.UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
@@ -59,15 +59,17 @@ def variables(template: bytes, loaders: list[str]) -> bytes:
 
 
 def _load_option(description: str, path: str) -> bytes:
-    drive = struct.pack("<BBHIQQ16sBB", 4, 1, 42, 1, image_disk.ESP_START // 512, image_disk.ESP_SIZE // 512,
-                        uuid.UUID(image_disk.ESP_ID).bytes_le, 2, 2)
+    drive = struct.pack("<BBHIQQ16sBB", 4, 1, 42, 1, lab_disk.ESP_AT // 512, lab_disk.ESP_SIZE // 512,
+                        uuid.UUID(lab_disk.ESP_ID).bytes_le, 2, 2)
     name = ("\\" + path.replace("/", "\\")).encode("utf-16-le") + b"\0\0"
     paths = drive + struct.pack("<BBH", 4, 4, 4 + len(name)) + name + b"\x7f\xff\x04\x00"
     return struct.pack("<IH", 1, len(paths)) + description.encode("utf-16-le") + b"\0\0" + paths
 
 
-def boot(folder: pathlib.Path, disk: pathlib.Path, loaders: list[str], seconds: float = 60, log: pathlib.Path | None = None) -> Boot:
-    """Powers a machine on and waits until an image powers it off, or `seconds` are over. `log` records the disk's writes."""
+def boot(folder: pathlib.Path, disk: pathlib.Path, loaders: list[str], seconds: float = 60, log: pathlib.Path | None = None,
+         reboot: bool = True) -> Boot:
+    """Powers a machine on and waits until an image powers it off, or `seconds` are over. `log` records the disk's writes;
+    without `reboot` an image that resets ends it too."""
     found = qemu.find()
     nvram, serial = folder / "vars.fd", folder / "serial.log"
     nvram.write_bytes(variables(found.ovmf_vars.read_bytes(), loaders))
@@ -76,6 +78,8 @@ def boot(folder: pathlib.Path, disk: pathlib.Path, loaders: list[str], seconds: 
                "-net", "none", "-serial", f"file:{serial}",
                "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={found.ovmf_code}",
                "-drive", f"if=pflash,format=raw,unit=1,file={nvram}", *drive(disk, log)]
+    if not reboot:
+        command.append("-no-reboot")
     began = time.monotonic()
     done = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:

@@ -12,12 +12,15 @@ import lab_image
 MIB = 1 << 20
 SLOT_SIZE = 2 * MIB  # of the root slots; a root here is ROOT_SIZE
 ROOT_SIZE = 1 * MIB
-STATE_SIZE = image_disk.STATE_SIZE
+STATE_SIZE = 256 * MIB
+ESP_SIZE = 512 * MIB  # as a node's: clusters, tables and the directories' sectors are the same
 EPOCH = 1795392000
 LOADER = "EFI/systemd/systemd-bootx64.efi"
+ESP_ID = "57E1E000-0000-4000-8000-000000000001"
+STATE_ID = "57E1E000-0000-4000-8000-000000000004"
 
-ESP_AT = image_disk.ESP_START
-SLOT_A_AT = ESP_AT + image_disk.ESP_SIZE
+ESP_AT = MIB
+SLOT_A_AT = ESP_AT + ESP_SIZE
 SLOT_B_AT = SLOT_A_AT + SLOT_SIZE
 STATE_AT = SLOT_B_AT + SLOT_SIZE
 MARK_AT = STATE_AT + STATE_SIZE
@@ -53,17 +56,17 @@ def build(out: pathlib.Path, layout: Layout, loader: bytes) -> None:
     with open(out, "wb") as made:
         made.truncate(DISK_SIZE)
     rows = [f"label: gpt\nlabel-id: {image_disk.DISK_ID}\nfirst-lba: 2048",
-            image_disk.row(ESP_AT, image_disk.ESP_SIZE, image_disk.TYPE_ESP, image_disk.ESP_ID, "ESP")]
+            row(ESP_AT, ESP_SIZE, image_disk.TYPE_ESP, ESP_ID, "ESP")]
     for number, (at, size, name) in enumerate(((SLOT_A_AT, SLOT_SIZE, "STELE-ROOT-A"), (SLOT_B_AT, SLOT_SIZE, "STELE-ROOT-B"),
                                                (STATE_AT, STATE_SIZE, "STELE-STATE"), (MARK_AT, MIB, "LAB-MARK")), 2):
-        rows.append(image_disk.row(at, size, image_disk.TYPE_LINUX, f"57E1E000-0000-4000-8000-00000000001{number}", name))
+        rows.append(row(at, size, image_disk.TYPE_LINUX, f"57E1E000-0000-4000-8000-00000000001{number}", name))
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         work = pathlib.Path(folder)
         (work / "table").write_text("\n".join(rows) + "\n")
         image_disk.run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", out], EPOCH, stdin=work / "table")
         _esp(out, layout, loader, work)
-        image_disk.run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "STELE-STATE", "-b", "4096", "-m", "0", "-U", image_disk.STATE_ID,
-                        "-E", f"offset={STATE_AT},hash_seed={image_disk.STATE_ID},lazy_itable_init=1,lazy_journal_init=1,nodiscard",
+        image_disk.run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "STELE-STATE", "-b", "4096", "-m", "0", "-U", STATE_ID,
+                        "-E", f"offset={STATE_AT},hash_seed={STATE_ID},lazy_itable_init=1,lazy_journal_init=1,nodiscard",
                         out, f"{STATE_SIZE // 1024}k"], EPOCH)
     with open(out, "r+b") as made:
         for at, slot in ((SLOT_A_AT, layout.slot_a), (SLOT_B_AT, layout.slot_b)):
@@ -72,9 +75,13 @@ def build(out: pathlib.Path, layout: Layout, loader: bytes) -> None:
                 made.write(slot.root)
 
 
+def row(start: int, size: int, kind: str, uuid: str, name: str) -> str:
+    return f"start={start // 512}, size={size // 512}, type={kind}, uuid={uuid}, name={name}"
+
+
 def _esp(out: pathlib.Path, layout: Layout, loader: bytes, work: pathlib.Path) -> None:
     image_disk.run(["mkfs.vfat", "--invariant", "-F", "32", "-i", image_disk.ESP_VOLUME_ID, "-n", "ESP", "-S", "512",
-                    "--offset", str(ESP_AT // 512), out, str(image_disk.ESP_SIZE // 1024)], EPOCH)
+                    "--offset", str(ESP_AT // 512), out, str(ESP_SIZE // 1024)], EPOCH)
     at = f"{out}@@{ESP_AT}"
     image_disk.run(["mmd", "-i", at, "::EFI", "::EFI/BOOT", "::EFI/systemd", "::EFI/Linux", "::loader"], EPOCH)
     files = [("EFI/BOOT/BOOTX64.EFI", loader), (LOADER, loader), ("loader/loader.conf", b"timeout 0\neditor no\n")]

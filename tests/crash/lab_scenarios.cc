@@ -14,7 +14,7 @@
 #include "machined/upgrade/esp.h"
 #include "machined/upgrade/esp_folder.h"
 #include "machined/upgrade/esp_mount.h"
-#include "machined/upgrade/sha256.h"
+#include "image_file/sha256.h"
 
 namespace stele::lab {
 namespace {
@@ -55,7 +55,7 @@ absl::Status Stage(Machine& machine, Esp& esp) {
     RETURN_IF_ERROR(file.Write(at, absl::string_view(uki).substr(at, kChunk)));
   }
   RETURN_IF_ERROR(file.Flush());
-  return esp.VerifyWritten(3, {.size = uki.size(), .sha256 = machined::Sha256Of(uki), .root_hash = root_hash});
+  return esp.VerifyWritten(3, {.size = uki.size(), .sha256 = image_file::Sha256Of(uki), .root_hash = root_hash});
 }
 
 absl::Status Upgrade(Machine& machine) {
@@ -83,7 +83,7 @@ absl::Status Loader(Machine& machine) {
     ASSIGN_OR_RETURN(EspFile file, folder.BeginWrite("boot-0a1b2c3d.new", loader.size()));
     RETURN_IF_ERROR(file.Write(0, loader));
     RETURN_IF_ERROR(file.Flush());
-    RETURN_IF_ERROR(folder.ReadBack("boot-0a1b2c3d.new", loader.size(), machined::Sha256Of(loader)));
+    RETURN_IF_ERROR(folder.ReadBack("boot-0a1b2c3d.new", loader.size(), image_file::Sha256Of(loader)));
     return folder.Rename("boot-0a1b2c3d.new", "boot-0a1b2c3d.efi");
   });
 }

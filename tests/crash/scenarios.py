@@ -11,6 +11,7 @@ import firmware
 import lab_disk
 from lab_disk import LOADER, Image, Layout
 
+WIDE = 10  # fillers with which a counted name lies over the edge of a sector
 TRIES_AND_ONE = 4  # boot entries of an installed node for each loader
 NEW_LOADER = "EFI/systemd/boot-0a1b2c3d.efi"
 
@@ -83,10 +84,19 @@ def all_scenarios(fillers: int = 0) -> list[Scenario]:
     ]
 
 
+SLOTS_IN_SECTOR = 16
+
+
 def counting(fillers: int = 0) -> list[Scenario]:
-    """Scenarios of the loader's own writes: it counts B, which never comes up, down to A."""
-    return [
-        Scenario("counting", "", layout(fillers, A="stele-2.efi", B="stele-3+3.efi"), (phase("begin", "AB", "AB"),)),
-        # Nothing else is there: once its tries are over it is started all the same, so A here powers off.
-        Scenario("counting-only", "", layout(fillers, A="stele-1+3.efi"), (phase("begin", "A", "A"),)),
-    ]
+    """Scenarios of the loader's own writes: it counts B, which never comes up, down to A.
+
+    OVMF's rename is one write for each directory sector it touches. Inside one sector nothing is lost; over two a cut can lose the
+    name. Then A runs, which is right; but an image that is all there is must not be counted, and that is kept as a
+    scenario in which unbootable states must be found."""
+    # `.`, `..`, two slots for A, three for a counted name while its old one is still there.
+    narrow = 2 + fillers + 2 + 2 + 3 <= SLOTS_IN_SECTOR
+    found = [Scenario("counting", "", layout(fillers, A="stele-2.efi", B="stele-3+3.efi"), (phase("begin", "AB", "AB" if narrow else "A"),))]
+    if narrow or fillers == WIDE:
+        # Nothing else is there: once its tries are over it is started all the same, so A powers off.
+        found.append(Scenario("counting-only", "", layout(fillers, A="stele-1+3.efi"), (phase("begin", "A", "A"),), sound=narrow))
+    return found

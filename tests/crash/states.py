@@ -97,7 +97,7 @@ def _tears(size: int, company: int, choose: random.Random) -> list[int]:
         return [choose.randrange(1, sectors) * SECTOR]
     if sectors <= 16:
         return [at * SECTOR for at in range(1, sectors)]
-    return [at * SECTOR for at in {1, 8, sectors - 1, *(choose.randrange(1, sectors) for _ in range(3))}]
+    return [at * SECTOR for at in {1, 8, sectors - 1, *(choose.randrange(1, sectors) for _ in range(12))}]
 
 
 class State:
