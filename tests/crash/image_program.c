@@ -1,5 +1,5 @@
-// What a lab's UKI runs: an EFI program, freestanding and position independent, that tells the serial line which image it
-// is and whether all of it was loaded, then powers the machine off, or resets it as a kernel does that panics.
+// What a lab's UKI runs: an EFI program, freestanding and position independent, that tells the serial line which image
+// it is and whether all of it was loaded, then powers the machine off, or resets it as a kernel does that panics.
 // lab_image.py compiles it to a flat binary and wraps that into a PE file.
 
 typedef unsigned char u8;

@@ -1,5 +1,6 @@
-// init of the lab machine: a Debian kernel, this program, and a disk whose writes QEMU records. It carries out the scenario that
-// the kernel's command line names, says on the console how that went, and powers off. It takes no input and runs once.
+// init of the lab machine: a Debian kernel, this program, and a disk whose writes QEMU records. It carries out the
+// scenario that the kernel's command line names, says on the console how that went, and powers off. It takes no input
+// and runs once.
 
 #include <fcntl.h>
 #include <sys/mount.h>

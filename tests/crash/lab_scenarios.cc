@@ -1,5 +1,5 @@
-// What is recorded. Each scenario calls the product's own code, the code that a node runs, between two marks that say from
-// where on its result is allowed and from where on it is promised (scenarios.py holds states against them).
+// What is recorded. Each scenario calls the product's own code, the code that a node runs, between two marks that say
+// from where on its result is allowed and from where on it is promised (scenarios.py holds states against them).
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -9,12 +9,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "image_file/sha256.h"
 #include "lab_machine.h"
 #include "machined/config_store.h"
 #include "machined/upgrade/esp.h"
 #include "machined/upgrade/esp_folder.h"
 #include "machined/upgrade/esp_mount.h"
-#include "image_file/sha256.h"
 
 namespace stele::lab {
 namespace {
@@ -115,7 +115,8 @@ absl::Status Records(Machine& machine) {
   RETURN_IF_ERROR(MakeDirectories(absl::StrCat(kState, "/upgrade"), 0700));
   for (int number = 1; number <= 8; ++number) {
     RETURN_IF_ERROR(machine.Mark(absl::StrCat("save-", number)));
-    RETURN_IF_ERROR(ReplaceFile(absl::StrCat(kState, "/upgrade/record"), absl::StrCat("record ", number, "\n", std::string(600 * number, 'x'), "\n"), 0600));
+    RETURN_IF_ERROR(ReplaceFile(absl::StrCat(kState, "/upgrade/record"),
+                                absl::StrCat("record ", number, "\n", std::string(600 * number, 'x'), "\n"), 0600));
     RETURN_IF_ERROR(machine.Mark(absl::StrCat("saved-", number)));
   }
   return absl::OkStatus();

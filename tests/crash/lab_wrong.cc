@@ -1,5 +1,5 @@
-// Two orders that are known to lose files at a power cut. They stay here, and the tests ask that bad states are found in
-// them: a harness that finds none in these finds none at all.
+// Two orders that are known to lose files at a power cut. They stay here, and the tests ask that bad states are found
+// in them: a harness that finds none in these finds none at all.
 
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -20,8 +20,8 @@ absl::Status MountEsp(const Machine& machine) {
 
 }  // namespace
 
-// rename, fsync of the folder, syncfs: without fsync of the file the folder's sector is durable with a new name whose size
-// and first cluster are 0, and the old name is gone.
+// rename, fsync of the folder, syncfs: without fsync of the file the folder's sector is durable with a new name whose
+// size and first cluster are 0, and the old name is gone.
 absl::Status WrongRename(Machine& machine, const std::string& from, const std::string& to) {
   RETURN_IF_ERROR(MountEsp(machine));
   UniqueFd folder(::open(absl::StrCat(kEsp, "/EFI/Linux").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -42,7 +42,8 @@ absl::Status WrongLoader(Machine& machine) {
   struct {
     const char* name;
     const std::string& data;
-  } files[] = {{"EFI/Linux/stele-3.efi", uki}, {"EFI/systemd/systemd-bootx64.efi", loader}, {"EFI/BOOT/BOOTX64.EFI", loader}};
+  } files[] = {
+      {"EFI/Linux/stele-3.efi", uki}, {"EFI/systemd/systemd-bootx64.efi", loader}, {"EFI/BOOT/BOOTX64.EFI", loader}};
   for (const auto& [name, data] : files) {
     UniqueFd file(::open(absl::StrCat(kEsp, "/", name).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (!file.ok()) return ErrnoStatus("open ", name);

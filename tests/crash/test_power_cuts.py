@@ -1,0 +1,74 @@
+"""Power cuts in every step of an image's life, in the size for every day; nightly.py has the large one (docs/crash-tests.md)."""
+
+import pathlib
+
+import pytest
+
+import explore
+import explore_state
+import real_boots
+import resume
+import scenarios
+import states
+
+WORK = pathlib.Path(__file__).resolve().parents[2] / "build/crash/ci"
+BUDGET = states.Budget(subsets=100, torn=40)
+NARROW, WIDE = 0, scenarios.WIDE
+SOUND = [(name, NARROW) for name in ("upgrade", "loader")] + [(name, WIDE) for name in ("bless", "bless-only", "rollback-trial", "rollback-good")]
+WRONG = ["wrong-bless-only", "wrong-loader"]
+
+
+def scenario(name: str, fillers: int) -> scenarios.Scenario:
+    return next(each for each in scenarios.all_scenarios(fillers) + scenarios.counting(fillers) if each.name == name)
+
+
+def run(name: str, fillers: int, keep: int = 0):
+    recording = explore.record(WORK / f"{name}-{fillers}", scenario(name, fillers))
+    report, kept = explore.explore(recording, BUDGET, keep)
+    return recording, report, kept
+
+
+def booted(recording, kept) -> real_boots.Outcome:
+    outcome = real_boots.Outcome()
+    real_boots.compare(kept, recording, WORK / "boots", outcome)
+    return outcome
+
+
+@pytest.mark.parametrize("name, fillers", SOUND)
+def test_a_cut_at_any_write_leaves_a_node_that_boots_the_right_image(name, fillers):
+    recording, report, kept = run(name, fillers, keep=1)
+    assert report.bad() == 0, report.examples
+    assert report.distinct >= (500 if name == "upgrade" else 8)
+    outcome = booted(recording, kept)
+    assert outcome.agreed == outcome.booted, outcome.differences
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_orders_that_are_known_to_be_wrong_are_found_out(name):
+    _, report, _ = run(name, NARROW)
+    assert report.unbootable > 0 and report.lost > 0
+
+
+def test_the_loaders_own_counting_loses_nothing_inside_one_sector():
+    _, report, _ = run("counting", NARROW)
+    assert report.bad() == 0, report.examples
+
+
+def test_over_two_sectors_the_loaders_counting_can_lose_the_name_and_then_the_image_before_runs():
+    _, report, _ = run("counting", WIDE)
+    assert report.bad() == 0, report.examples
+    _, alone, _ = run("counting-only", WIDE)
+    assert alone.unbootable > 0  # why the first image of a disk is good from the start
+
+
+def test_a_cut_upgrade_is_carried_on():
+    recording, _, _ = run("upgrade", NARROW)
+    for state in resume.candidates(recording, BUDGET, 2):
+        assert resume.again(state, recording, WORK / "resume") == ""
+
+
+@pytest.mark.parametrize("name", ["config", "records"])
+def test_saved_state_is_old_or_new(name):
+    recording = explore.record(WORK / name, explore_state.scenario(name))
+    report = explore_state.run(recording, BUDGET, WORK / "ext4", most=60)
+    assert report.bad() == 0 and report.damaged == 0, report.examples
