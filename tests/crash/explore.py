@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import pathlib
 import random
@@ -13,6 +14,7 @@ import firmware
 import lab
 import lab_disk
 import scenarios
+import signing
 import states
 import write_log
 
@@ -96,10 +98,14 @@ def record(folder: pathlib.Path, scenario: scenarios.Scenario) -> Recording:
     return Recording(scenario, base, log, time.monotonic() - began)
 
 
+@functools.cache
 def payload() -> dict[str, bytes]:
-    """What crash_lab installs."""
-    new = scenarios.image("B")
-    return {"image.efi": new.uki, "image.root": new.root, "image.root_hash": new.root_hash().encode(), "loader.efi": scenarios.new_loader()}
+    """What crash_lab installs, and what it knows of the images that are there."""
+    old, new = scenarios.image("A"), scenarios.image("B")
+    file, header = new.file("0.2.0", scenarios.new_loader())
+    return {"image.file": file, "B.header": header, "A.header": old.file("0.1.0", firmware.loader())[1],
+            "A.root_hash": old.root_hash().encode(), "B.root_hash": new.root_hash().encode(),
+            "key.pem": signing.public_half(signing.development_key()).pem, "image.efi": new.uki, "loader.efi": scenarios.new_loader()}
 
 
 def sha256(data: bytes) -> str:
@@ -110,7 +116,7 @@ def known() -> boot_model.Known:
     images = [scenarios.image(name) for name in "OAB"]
     return boot_model.Known({sha256(firmware.loader()): "V1", sha256(scenarios.new_loader()): "V2"},
                             {sha256(each.uki): each.name for each in images},
-                            {each.root_hash(): each.name for each in images}, lab_disk.ROOT_SIZE)
+                            {sha256(each.root): each.name for each in images}, lab_disk.ROOT_SIZE)
 
 
 @dataclasses.dataclass

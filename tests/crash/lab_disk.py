@@ -7,11 +7,14 @@ import random
 import tempfile
 
 import disk as image_disk
+import image_file
 import lab_image
+import signing
+import verity
 
 MIB = 1 << 20
 SLOT_SIZE = 2 * MIB  # of the root slots; a root here is ROOT_SIZE
-ROOT_SIZE = 1 * MIB
+ROOT_SIZE = MIB + 12288  # the data and its hash tree
 STATE_SIZE = 256 * MIB
 ESP_SIZE = 512 * MIB  # as a node's: clusters, tables and the directories' sectors are the same
 EPOCH = 1795392000
@@ -32,15 +35,34 @@ class Image:
     """One version: what the ESP and a slot hold of it."""
     name: str
     uki: bytes = dataclasses.field(repr=False)
-    root: bytes = dataclasses.field(repr=False)
+    root: bytes = dataclasses.field(repr=False)  # with its hash tree
+    verity: verity.Verity
 
     def root_hash(self) -> str:
-        return hashlib.sha256(self.root).hexdigest()
+        return self.verity.root_hash.hex()
+
+    def file(self, version: str, loader: bytes) -> tuple[bytes, bytes]:
+        """(the signed image file, its header) with that loader."""
+        with tempfile.TemporaryDirectory() as folder:
+            work = pathlib.Path(folder)
+            parts = [("LOADER", work / "loader"), ("UKI", work / "uki"), ("ROOT", work / "root")]
+            for (_, file), data in zip(parts, (loader, self.uki, self.root)):
+                file.write_bytes(data)
+            about = image_file.About(version, "lab", hashlib.sha256(b"no sbom").digest(), self.verity)
+            key = signing.development_key()
+            image_file.write(work / "image", image_file.manifest(about, parts), [key], [file for _, file in parts])
+            return (work / "image").read_bytes(), image_file.read(work / "image").header
 
 
 def image(name: str, size: int = MIB, reset: bool = False) -> Image:
-    root = random.Random("root " + name).randbytes(ROOT_SIZE)
-    return Image(name, lab_image.build(name, size, hashlib.sha256(root).hexdigest(), reset), root)
+    with tempfile.TemporaryDirectory() as folder:
+        work = pathlib.Path(folder)
+        (work / "data").write_bytes(random.Random("root " + name).randbytes(MIB))
+        tree = verity.append(work / "data", work / "root")
+        root = (work / "root").read_bytes()
+    if len(root) != ROOT_SIZE:
+        raise ValueError(f"a root of {len(root)} bytes")
+    return Image(name, lab_image.build(name, size, tree.parameter(), reset), root, tree)
 
 
 @dataclasses.dataclass(frozen=True)

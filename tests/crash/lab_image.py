@@ -38,7 +38,7 @@ def code() -> bytes:
     return found.ljust(SECTION, b"\0")
 
 
-def build(name: str, size: int, root_hash: str = "00" * 32, reset: bool = False) -> bytes:
+def build(name: str, size: int, root: str = f"stele.root={'00' * 32}:1:00", reset: bool = False) -> bytes:
     """An image of about `size` bytes that calls itself `name` and whose command line names a root."""
     padding = random.Random(name).randbytes(-(-size // SECTION) * SECTION)
     total = 0
@@ -46,7 +46,7 @@ def build(name: str, size: int, root_hash: str = "00" * 32, reset: bool = False)
         total = (total * 31 + word) & (1 << 64) - 1
     # The sections lie in memory as they are listed: facts, .linux, then the padding, which is what an initrd would be.
     facts = struct.pack(FACTS, 0x4C4142, 2 * SECTION, len(padding), total, int(reset), name.encode())
-    command_line = f"stele.root={root_hash}:256:{'5a' * 32} lab={name}"
+    command_line = f"{root} lab={name}"
     return _pe([(".text", code(), 0x60000020), (".data", facts.ljust(SECTION, b"\0"), 0xC0000040), (".linux", b"kernel".ljust(SECTION, b"\0"), READ_ONLY),
                 (".initrd", padding, READ_ONLY), (".osrel", OS_RELEASE, READ_ONLY), (".cmdline", command_line.encode(), READ_ONLY)])
 

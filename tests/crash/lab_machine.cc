@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -20,7 +19,6 @@
 namespace stele::lab {
 namespace {
 
-constexpr size_t kAlign = 4096;
 constexpr size_t kSector = 512;
 
 // Partition name → device, from the kernel's own table.
@@ -55,12 +53,13 @@ absl::StatusOr<Machine> Machine::Create() {
     devices = Partitions();
     ::usleep(10'000);
   }
-  for (const char* name : {"ESP", "STELE-STATE", "STELE-ROOT-B", "LAB-MARK"}) {
+  for (const char* name : {"ESP", "STELE-STATE", "STELE-ROOT-A", "STELE-ROOT-B", "LAB-MARK"}) {
     if (!devices.contains(name)) return absl::NotFoundError(absl::StrCat("the disk has no partition ", name));
   }
   Machine machine;
   machine.esp_device_ = devices["ESP"];
-  machine.other_slot_ = devices["STELE-ROOT-B"];
+  machine.slot_a_ = devices["STELE-ROOT-A"];
+  machine.slot_b_ = devices["STELE-ROOT-B"];
   machine.marks_.reset(::open(devices["LAB-MARK"].c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC));
   if (!machine.marks_.ok()) return ErrnoStatus("open ", devices["LAB-MARK"]);
   ::mkdir(kEsp, 0700);
@@ -72,26 +71,6 @@ absl::Status Machine::Mark(absl::string_view text) {
   alignas(kSector) char sector[kSector] = {};
   std::memcpy(sector, text.data(), std::min(text.size(), sizeof sector - 1));
   if (::pwrite(marks_.get(), sector, sizeof sector, 0) != sizeof sector) return ErrnoStatus("mark ", text);
-  return absl::OkStatus();
-}
-
-absl::Status WriteDirect(int fd, absl::string_view data, size_t piece) {
-  std::unique_ptr<char, decltype(&std::free)> buffer(static_cast<char*>(std::aligned_alloc(kAlign, piece)), std::free);
-  for (size_t at = 0; at < data.size(); at += piece) {
-    size_t size = std::min(piece, data.size() - at);
-    size_t whole = (size + kAlign - 1) / kAlign * kAlign;
-    std::memset(buffer.get(), 0, whole);
-    std::memcpy(buffer.get(), data.data() + at, size);
-    if (::pwrite(fd, buffer.get(), whole, at) != static_cast<ssize_t>(whole)) return ErrnoStatus("write at ", at);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Machine::WriteOtherSlot(absl::string_view root) {
-  UniqueFd slot(::open(other_slot_.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC));
-  if (!slot.ok()) return ErrnoStatus("open ", other_slot_);
-  RETURN_IF_ERROR(Annotate(WriteDirect(slot.get(), root, 128 * 1024), other_slot_));
-  if (::fsync(slot.get()) != 0) return ErrnoStatus("fsync ", other_slot_);
   return absl::OkStatus();
 }
 

@@ -17,23 +17,20 @@ class Machine {
   static absl::StatusOr<Machine> Create();
 
   const std::string& esp_device() const { return esp_device_; }
+  // The device of slot a or b.
+  const std::string& slot(const std::string& name) const { return name == "a" ? slot_a_ : slot_b_; }
   // Sets a mark: everything that was written before it is before it in the recording, flushed or not.
   absl::Status Mark(absl::string_view text);
-  // Writes the root into the slot that does not run, past the cache, and flushes it.
-  absl::Status WriteOtherSlot(absl::string_view root);
   // Unmounts everything, so that what was never flushed reaches the recording too.
   absl::Status End();
 
  private:
-  std::string esp_device_, other_slot_;
+  std::string esp_device_, slot_a_, slot_b_;
   UniqueFd marks_;
 };
 
 // A file of the initramfs, up to 64 MiB.
 absl::StatusOr<std::string> Payload(const std::string& name);
-
-// Writes all of `data` at the start of `fd`, which is open with O_DIRECT, in pieces of `piece` bytes.
-absl::Status WriteDirect(int fd, absl::string_view data, size_t piece);
 
 // One named way of changing the disk; the table is in lab_scenarios.cc.
 struct Scenario {

@@ -1,91 +1,111 @@
 // What is recorded. Each scenario calls the product's own code, the code that a node runs, between two marks that say
 // from where on its result is allowed and from where on it is promised (scenarios.py holds states against them).
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
-#include "image_file/sha256.h"
+#include "image_file/signature.h"
 #include "lab_machine.h"
 #include "machined/config_store.h"
-#include "machined/upgrade/esp.h"
-#include "machined/upgrade/esp_folder.h"
-#include "machined/upgrade/esp_mount.h"
+#include "machined/upgrade/activation.h"
+#include "machined/upgrade/staging.h"
 
 namespace stele::lab {
 namespace {
 
-using machined::BootEntry;
-using machined::Esp;
-using machined::EspFile;
-using machined::EspMount;
-using machined::EspWindow;
+using machined::Staging;
+using machined::UpgradePlace;
+using machined::UpgradeStore;
 
-constexpr size_t kChunk = 256 * 1024;
+constexpr size_t kPiece = 256 * 1024;  // what a client sends at once
 
-// Runs `change` while the ESP can be written, as machined does, between the marks `name` and `name`-done.
-template <typename Change>
-absl::Status InWindow(Machine& machine, absl::string_view name, Change change) {
-  EspMount mount(machine.esp_device(), kEsp);
-  RETURN_IF_ERROR(mount.MountReadOnly());
-  ASSIGN_OR_RETURN(EspWindow window, mount.OpenWindow());
-  {
-    ASSIGN_OR_RETURN(Esp esp, Esp::Open(kEsp));
-    RETURN_IF_ERROR(machine.Mark(name));
-    RETURN_IF_ERROR(change(esp));
-    RETURN_IF_ERROR(machine.Mark(absl::StrCat(name, "-done")));
-  }
-  return window.Close();
+absl::Status GoOn() { return absl::OkStatus(); }
+
+UpgradeStore Store() { return UpgradeStore(absl::StrCat(kState, "/upgrade")); }
+
+// As machined finds it when it starts: `running` is the image in slot a, or the one in slot b, booted as `entry`.
+absl::StatusOr<UpgradePlace> Place(const Machine& machine, const std::string& running, const std::string& entry = "") {
+  ASSIGN_OR_RETURN(std::string root_hash, Payload(running + ".root_hash"));
+  UpgradePlace place;
+  place.esp = machined::EspMount(machine.esp_device(), kEsp);
+  place.running_slot = running == "A" ? "a" : "b";
+  place.other_slot = running == "A" ? "b" : "a";
+  place.running_device = machine.slot(place.running_slot);
+  place.other_device = machine.slot(place.other_slot);
+  place.running_root_hash = root_hash;
+  place.running_version = running == "A" ? "0.1.0" : "0.2.0";
+  place.architecture = "x86_64";
+  place.trial = !entry.empty();
+  if (place.trial) place.entry = "\\EFI\\Linux\\" + entry;
+  RETURN_IF_ERROR(place.esp.MountReadOnly());
+  return place;
 }
 
-absl::Status Stage(Machine& machine, Esp& esp) {
-  ASSIGN_OR_RETURN(std::string uki, Payload("image.efi"));
-  ASSIGN_OR_RETURN(std::string root, Payload("image.root"));
-  ASSIGN_OR_RETURN(std::string root_hash, Payload("image.root_hash"));
-  RETURN_IF_ERROR(esp.Remove({.number = 1}));
-  RETURN_IF_ERROR(MakeDirectories(absl::StrCat(kState, "/upgrade"), 0700));
-  RETURN_IF_ERROR(ReplaceFile(absl::StrCat(kState, "/upgrade/staged"), "number=3\nroot=" + root_hash + "\n", 0600));
-  RETURN_IF_ERROR(machine.WriteOtherSlot(root));
-  ASSIGN_OR_RETURN(EspFile file, esp.BeginWrite(3, uki.size()));
-  for (size_t at = 0; at < uki.size(); at += kChunk) {
-    RETURN_IF_ERROR(file.Write(at, absl::string_view(uki).substr(at, kChunk)));
-  }
-  RETURN_IF_ERROR(file.Flush());
-  return esp.VerifyWritten(3, {.size = uki.size(), .sha256 = image_file::Sha256Of(uki), .root_hash = root_hash});
+// Sends the image file as a client does, from where the node asks for it.
+absl::Status Stage(const UpgradePlace& place) {
+  ASSIGN_OR_RETURN(std::string file, Payload("image.file"));
+  ASSIGN_OR_RETURN(std::string header, Payload("B.header"));
+  ASSIGN_OR_RETURN(image_file::TrustedKeys keys, image_file::TrustedKeys::LoadFiles({"/payload/key.pem"}));
+  UpgradeStore store = Store();
+  uint64_t at = 0;
+  bool told = false;
+  Staging::Callbacks callbacks;
+  callbacks.begins = [](const char*) {};
+  callbacks.keep_going = GoOn;
+  callbacks.progress = [&](const Staging::Progress& progress) {
+    if (std::string(progress.step) == "write" && !std::exchange(told, true)) at = progress.offset;
+  };
+  callbacks.next = [&]() -> absl::StatusOr<std::string> {
+    std::string piece = at < file.size() ? file.substr(at, kPiece) : "";
+    at += piece.size();
+    return piece;
+  };
+  return Staging(place, store, keys, {.header = header, .asked_by = "the lab"}, callbacks).Run();
 }
 
+absl::Status WithoutWarnings(absl::Status status, const std::vector<std::string>& warnings) {
+  return status.ok() && !warnings.empty() ? absl::InternalError("warned: " + warnings[0]) : status;
+}
+
+// A new image with a new loader. The boot entries are firmware variables, on no disk: a mark says when they change.
 absl::Status Upgrade(Machine& machine) {
-  RETURN_IF_ERROR(InWindow(machine, "stage", [&](Esp& esp) { return Stage(machine, esp); }));
-  return InWindow(machine, "activate", [](Esp& esp) { return esp.Activate(3); });
+  ASSIGN_OR_RETURN(UpgradePlace place, Place(machine, "A"));
+  RETURN_IF_ERROR(machine.Mark("stage"));
+  RETURN_IF_ERROR(Stage(place));
+  RETURN_IF_ERROR(machine.Mark("stage-done"));
+  RETURN_IF_ERROR(machine.Mark("activate"));
+  std::vector<std::string> warnings;
+  auto flip = [&machine](const std::string&) { return machine.Mark("flip"); };
+  absl::Status status = machined::ActivateStaged(place, Store(), flip, {.asked_by = "the lab"}, GoOn, &warnings);
+  RETURN_IF_ERROR(WithoutWarnings(status, warnings));
+  return machine.Mark("activate-done");
 }
 
 absl::Status Bless(Machine& machine) {
-  return InWindow(machine, "bless", [](Esp& esp) { return esp.Bless(3); });
+  ASSIGN_OR_RETURN(UpgradePlace place, Place(machine, "B", "stele-3+2-1.efi"));
+  RETURN_IF_ERROR(machine.Mark("bless"));
+  std::vector<std::string> warnings;
+  RETURN_IF_ERROR(WithoutWarnings(machined::BlessRunning(place, Store(), &warnings), warnings));
+  return machine.Mark("bless-done");
 }
 
 absl::Status RollbackOnTrial(Machine& machine) {
-  return InWindow(machine, "failed", [](Esp& esp) { return esp.MarkFailed(3); });
+  ASSIGN_OR_RETURN(UpgradePlace place, Place(machine, "B", "stele-3+2-1.efi"));
+  RETURN_IF_ERROR(machine.Mark("failed"));
+  RETURN_IF_ERROR(machined::FailRunning(place, Store(), "it was never healthy"));
+  return machine.Mark("failed-done");
 }
 
 absl::Status RollbackGood(Machine& machine) {
-  return InWindow(machine, "retry", [](Esp& esp) { return esp.Retry({.number = 2}, 4); });
-}
-
-// A new version of systemd-boot beside the old one; the boot entries are flipped after the mark `loader-done`.
-absl::Status Loader(Machine& machine) {
-  ASSIGN_OR_RETURN(std::string loader, Payload("loader.efi"));
-  return InWindow(machine, "loader", [&](Esp&) -> absl::Status {
-    ASSIGN_OR_RETURN(machined::EspFolder folder, machined::EspFolder::Open(kEsp, "EFI/systemd"));
-    ASSIGN_OR_RETURN(EspFile file, folder.BeginWrite("boot-0a1b2c3d.new", loader.size()));
-    RETURN_IF_ERROR(file.Write(0, loader));
-    RETURN_IF_ERROR(file.Flush());
-    RETURN_IF_ERROR(folder.ReadBack("boot-0a1b2c3d.new", loader.size(), image_file::Sha256Of(loader)));
-    return folder.Rename("boot-0a1b2c3d.new", "boot-0a1b2c3d.efi");
-  });
+  ASSIGN_OR_RETURN(UpgradePlace place, Place(machine, "B"));
+  ASSIGN_OR_RETURN(std::string header, Payload("A.header"));
+  RETURN_IF_ERROR(Store().SaveManifest("a", header));
+  RETURN_IF_ERROR(machine.Mark("retry"));
+  RETURN_IF_ERROR(machined::ActivateOther(place, Store(), {.asked_by = "the lab"}, false, GoOn).status());
+  return machine.Mark("retry-done");
 }
 
 // Twelve configurations: the store keeps ten, so that old ones go too.
@@ -129,7 +149,6 @@ constexpr Scenario kScenarios[] = {
     {"bless", Bless},
     {"rollback-trial", RollbackOnTrial},
     {"rollback-good", RollbackGood},
-    {"loader", Loader},
     {"config", Config},
     {"staged-config", StagedConfig},
     {"records", Records},

@@ -14,7 +14,7 @@ import states
 WORK = pathlib.Path(__file__).resolve().parents[2] / "build/crash/ci"
 BUDGET = states.Budget(subsets=100, torn=40)
 NARROW, WIDE = 0, scenarios.WIDE
-SOUND = [(name, NARROW) for name in ("upgrade", "loader")] + [(name, WIDE) for name in ("bless", "bless-only", "rollback-trial", "rollback-good")]
+SOUND = [("upgrade", NARROW)] + [(name, WIDE) for name in ("bless", "bless-only", "rollback-trial", "rollback-good")]
 WRONG = ["wrong-bless-only", "wrong-loader"]
 
 
