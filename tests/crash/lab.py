@@ -1,13 +1,8 @@
 """The lab machine: a kernel, crash_lab as init and the few modules it takes, on a disk whose writes are recorded."""
 
-import dataclasses
 import functools
-import io
 import pathlib
-import shutil
-import struct
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -47,7 +42,7 @@ def initramfs(out: pathlib.Path, payload: dict[str, bytes]) -> None:
             writer.file(f"modules/{name}", kernel().tree / found[name])
         subprocess.run(["strip", "-o", work / "init", PROGRAM], check=True)
         writer.file("init", work / "init", 0o755)
-        for name, data in {**payload}.items():
+        for name, data in payload.items():
             (work / "file").write_bytes(data)
             writer.file(f"payload/{name}", work / "file")
         (work / "order").write_text("".join(name + "\n" for name in order))

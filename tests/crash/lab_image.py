@@ -8,7 +8,6 @@ import functools
 import pathlib
 import random
 import struct
-import subprocess
 import tempfile
 
 import debian

@@ -7,7 +7,6 @@ import boot_model
 import debian
 import explore
 import lab
-import scenarios
 import states
 import write_log
 

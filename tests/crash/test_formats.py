@@ -12,6 +12,7 @@ import fat
 import firmware
 import gpt
 import lab_disk
+import loader_order
 import scenarios
 import states
 import write_log
@@ -160,7 +161,7 @@ VERSIONS = ["122.1", "123~rc1-1", "123", "123-a", "123-a.1", "123-1", "123-1.1",
 def test_versions_compare_as_in_systemd():
     for i, a in enumerate(VERSIONS):
         for j, b in enumerate(VERSIONS):
-            assert boot_model.compare_versions(a, b) == (i > j) - (i < j), (a, b)
+            assert loader_order.compare_versions(a, b) == (i > j) - (i < j), (a, b)
 
 
 @pytest.mark.parametrize("names, first", [
@@ -172,4 +173,4 @@ def test_versions_compare_as_in_systemd():
     (["STELE-~1.EFI", "stele-2.efi"], "stele-2.efi"),
 ])
 def test_the_loader_takes_the_right_entry_first(names, first):
-    assert boot_model.loader_order([boot_model.parse_name(name) for name in names])[0].file == first
+    assert loader_order.loader_order([loader_order.parse_name(name) for name in names])[0].file == first
