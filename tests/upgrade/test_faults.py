@@ -1,7 +1,7 @@
 """Every step of an upgrade under kill, EIO, ENOSPC and a hang, at the system calls it really makes.
 
 A run without faults is traced first; the cases follow from it and from the table of phases: in each phase, of each system
-call that touches the node's files, the first, the middle and the last. After a fault nothing that a boot loader takes is
+call that touches the node's files, the first, the last, and for a kill the middle. After a fault nothing that a boot loader takes is
 half of something, the running slot and its UKI are as they were, and the same steps, run again, end as without it.
 """
 
@@ -135,8 +135,9 @@ def cases(node, phase):
         for fault in FAULTS:
             if fault == "hang" and call not in MAY_HANG or fault == "ENOSPC" and call not in MAY_BE_FULL:
                 continue
-            # A hang costs a second: the last call of each kind is enough, which the others' kills are beside.
-            for number in numbers[-1:] if fault == "hang" else spread(numbers):
+            # A hang costs a second, and an error is met by the same line in the middle as at the ends.
+            at = {"hang": numbers[-1:], "kill": spread(numbers)}.get(fault, sorted({numbers[0], numbers[-1]}))
+            for number in at:
                 yield call, fault, number
 
 
