@@ -153,7 +153,9 @@ absl::StatusOr<std::string> ActivateOther(const UpgradePlace& place, const Upgra
   const image::v1::Part& uki = header->part(header->Find(PartKind::PART_KIND_UKI));
   RETURN_IF_ERROR(esp.Verify(*other, {uki.size(), uki.sha256(), root_hash}));
   RETURN_IF_ERROR(VerifyRoot(place, *header, keep_going));
-  uint64_t number = NextNumber(entries);
+  // Asked again after a cut, it has its number already.
+  bool done = other->kind == BootEntry::Kind::kCounted && other->left == kTrialTries && other->number + 1 == NextNumber(entries);
+  uint64_t number = done ? other->number : NextNumber(entries);
   UpgradeRecord record;
   record.set_version(version);
   record.set_from_version(place.running_version);
@@ -191,9 +193,10 @@ absl::StatusOr<std::string> DropStaged(const UpgradePlace& place, const UpgradeS
     if (entry.number == record.number()) RETURN_IF_ERROR(esp.Remove(entry));
   }
   RETURN_IF_ERROR(window.Close());
+  RETURN_IF_ERROR(store.RemoveManifest(record.slot()));
+  // Last: a call that was cut before finds something to drop.
   SetState(record, resource::v1::UPGRADE_STATE_CANCELLED, asked_by);
   RETURN_IF_ERROR(store.Save(record));
-  RETURN_IF_ERROR(store.RemoveManifest(record.slot()));
   return record.version();
 }
 

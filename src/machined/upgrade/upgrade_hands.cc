@@ -20,7 +20,7 @@ std::string LogTail(const LogStore& logs, const std::string& service) {
   return chunk.ok() ? std::string(chunk->data.view()) : std::string();
 }
 
-absl::Status AddBootEntries(const std::string& loader, const Partition& esp) {
+absl::Status MakeBootEntries(const std::string& loader, const Partition& esp) {
   EspPartition partition = {static_cast<uint32_t>(esp.number), esp.start / kSector, esp.size / kSector, esp.uuid};
   return PointBootEntriesTo(loader, partition, EfiVariables());
 }
@@ -37,7 +37,7 @@ UpgradeController::Hands UpgradeHands(InitClient& init, BootsController& boots, 
           },
       .end_trial = [&init](std::function<void(const absl::Status&)> done) { init.EndTrial(std::move(done)); },
       .log_tail = [&logs](const std::string& service) { return LogTail(logs, service); },
-      .add_boot_entries = AddBootEntries,
+      .add_boot_entries = MakeBootEntries,
   };
 }
 
