@@ -74,6 +74,8 @@ void CollectModaliases(int parent, const char* name, int depth, std::set<std::st
 }
 
 absl::Status LoadFile(const std::string& path) {
+  // Loaded by the first stage, or built in: spares reading it and checking its signature again.
+  if (::access(absl::StrCat("/sys/module/", NameOf(path)).c_str(), F_OK) == 0) return absl::OkStatus();
   UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.ok()) return ErrnoStatus("open ", path);
   if (::syscall(SYS_finit_module, file.get(), "", 0) == 0 || errno == EEXIST) return absl::OkStatus();
@@ -241,8 +243,9 @@ size_t ModuleLoader::LoadForDevices(bool processor) {
   return loaded_.size() - before;
 }
 
-absl::Status LoadDrivers() {
-  pid_t task = StartTask(LoadDriversTask, 0);
+pid_t StartLoadingDrivers() { return StartTask(LoadDriversTask, 0); }
+
+absl::Status WaitForDrivers(pid_t task) {
   if (task < 0) return StatusFromErrno(-task, "make a process that loads drivers");
   uint64_t until = Now() + kDriversPatience;
   int status = 0;

@@ -147,14 +147,17 @@ absl::StatusOr<RootSlot> OpenRootSlot(const RootVerity& root, absl::string_view 
     for (const SlotCandidate& candidate : now) {
       std::string partition = absl::StrCat("/dev/", candidate.partition);
       absl::StatusOr<std::string> device = OpenVerity(root, partition);
-      if (device.ok()) return RootSlot{partition, *std::move(device)};
+      if (device.ok()) {
+        Log(Level::kNotice, "root: %s (%s)", partition.c_str(), candidate.name.c_str());
+        return RootSlot{partition, *std::move(device)};
+      }
       asked.push_back(candidate.partition);
       absl::StrAppend(&told, "; ", partition, " (", candidate.name, "): ", device.status().message());
     }
     if (!now.empty()) continue;
     if (late) return NoSlot(told, loader_partition, own_disk);
-    if (Now() >= drivers_at) {      // a controller may have found its disks only now
-      LoadDrivers().IgnoreError();  // one that failed was told, or is waited for by nobody
+    if (Now() >= drivers_at) {                              // a controller may have found its disks only now
+      WaitForDrivers(StartLoadingDrivers()).IgnoreError();  // one that failed was told, or is waited for by nobody
       drivers_at = Now() + kDriversEvery;
     }
     Sleep(kPoll);
