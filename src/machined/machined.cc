@@ -191,11 +191,11 @@ absl::Status Run() {
   ServiceManager& services = *services_owned;
   news.Connect(services, *phases_owned);
   BootFacts boot_facts = FactsOfThisBoot();
-  auto boots_owned = std::make_unique<BootsController>(
-      init, BootsController::Options{.boot_id = boot_id,
-                                     .version = kBuildVersion,
-                                     .slot = SlotOf(boot_facts),
-                                     .watchdog_reset = boot_facts.watchdog_reset});
+  auto boots_owned =
+      std::make_unique<BootsController>(init, BootsController::Options{.boot_id = boot_id,
+                                                                       .version = kBuildVersion,
+                                                                       .slot = SlotOf(boot_facts),
+                                                                       .watchdog_reset = boot_facts.watchdog_reset});
   BootsController& boots = *boots_owned;
   ConfigController::Options config_options = {.boot_id = boot_id};
   config_options.from_memory = boot_facts.medium == BootMedium::kMemory;
