@@ -74,18 +74,21 @@ absl::StatusOr<Reader> Reader::OpenMedium(const std::string& head, const std::st
 }
 
 absl::Status Reader::ReadHeader() {
-  std::string bytes(kPrefixSize, '\0');
-  ASSIGN_OR_RETURN(size_t got, Read(false, 0, bytes.data(), bytes.size()));
-  bytes.resize(got);
+  ASSIGN_OR_RETURN(std::string bytes, ReadRaw(0, kPrefixSize));
   absl::StatusOr<size_t> length = HeaderLength(bytes);
   if (!length.ok()) return Annotate(length.status(), path_);
-  bytes.resize(*length);
-  ASSIGN_OR_RETURN(got, Read(false, 0, bytes.data(), bytes.size()));
-  bytes.resize(got);
+  ASSIGN_OR_RETURN(bytes, ReadRaw(0, *length));
   absl::StatusOr<Header> header = ParseHeader(bytes);
   if (!header.ok()) return Annotate(header.status(), path_);
   header_ = *std::move(header);
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> Reader::ReadRaw(uint64_t offset, size_t size) const {
+  std::string bytes(size, '\0');
+  ASSIGN_OR_RETURN(size_t got, Read(false, offset, bytes.data(), size));
+  bytes.resize(got);
+  return bytes;
 }
 
 absl::StatusOr<size_t> Reader::Read(bool from_root, uint64_t offset, char* bytes, size_t size) const {

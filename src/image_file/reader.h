@@ -21,6 +21,8 @@ class Reader {
   static absl::StatusOr<Reader> OpenMedium(const std::string& head, const std::string& root);
 
   const Header& header() const { return header_; }
+  // The file's bytes as they are, unchecked; fewer than `size` where it ends. Of a medium: the head's.
+  absl::StatusOr<std::string> ReadRaw(uint64_t offset, size_t size) const;
 
   // A chunk of the part, and where in the part it begins. A failure of it ends the reading.
   using Each = std::function<absl::Status(uint64_t offset, absl::string_view chunk)>;

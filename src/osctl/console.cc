@@ -1,14 +1,35 @@
 #include "osctl/console.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/file.h"
 
 namespace stele::osctl {
+namespace {
+
+// The beginning of `line` that takes at most `columns` of a terminal, never half a UTF-8 sequence.
+absl::string_view Cut(absl::string_view line, size_t columns) {
+  size_t used = 0;
+  for (size_t i = 0; i < line.size(); ++i) {
+    bool begins = (static_cast<unsigned char>(line[i]) & 0xc0) != 0x80;
+    if (begins && ++used > columns) return line.substr(0, i);
+  }
+  return line;
+}
+
+size_t Columns(int terminal) {
+  winsize size = {};
+  return ::ioctl(terminal, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : 80;
+}
+
+}  // namespace
 
 void Console::Out(absl::string_view data) {
   std::lock_guard<std::mutex> lock(mutex_);
+  HideStatus();
   absl::Status written = WriteAll(out_, data);
+  ShowStatus();
   if (written.ok()) return;
   // Data that nobody got must not look like success. (A closed pipe ends us by SIGPIPE before.)
   std::string line = absl::StrCat("osctl: standard output: ", written.message(), "\n");
@@ -18,7 +39,26 @@ void Console::Out(absl::string_view data) {
 
 void Console::Err(absl::string_view text) {
   std::lock_guard<std::mutex> lock(mutex_);
+  HideStatus();
   WriteAll(err_, text).IgnoreError();  // a closed stderr is the caller's wish
+  ShowStatus();
+}
+
+void Console::Status(absl::string_view line) {
+  if (!ErrIsTerminal()) return;
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (line.empty()) HideStatus();
+  // The last column stays free: a terminal would wrap behind it.
+  status_ = std::string(Cut(line, Columns(err_) - 1));
+  ShowStatus();
+}
+
+void Console::HideStatus() {
+  if (!status_.empty()) WriteAll(err_, "\r\x1b[K").IgnoreError();  // as in Err
+}
+
+void Console::ShowStatus() {
+  if (!status_.empty()) WriteAll(err_, absl::StrCat("\r", status_, "\x1b[K")).IgnoreError();  // as in Err
 }
 
 bool Console::Confirm(absl::string_view question) {

@@ -15,17 +15,26 @@ class Console {
 
   void Out(absl::string_view data);
   void Err(absl::string_view text);
+  // One line at the bottom of a terminal that is written over again: how far something is. What Out and
+  // Err print appears above it. Cut to the terminal's width; empty takes it away. Nothing off a terminal.
+  void Status(absl::string_view line);
   // One line "question [y/N] " on err, one line read from in.
   bool Confirm(absl::string_view question);
 
   int in() const { return in_; }
+  int err() const { return err_; }
   bool InIsTerminal() const;
   bool OutIsTerminal() const;
   bool ErrIsTerminal() const;
 
  private:
+  // With the lock held.
+  void HideStatus();
+  void ShowStatus();
+
   std::mutex mutex_;
   int in_, out_, err_;
+  std::string status_;
 };
 
 }  // namespace stele::osctl

@@ -13,7 +13,7 @@ constexpr ExitCodeText kTable[] = {
     {ExitCode::kPermission, "permission", "The certificate's role may not do this."},
     {ExitCode::kNotFound, "not found", "The node knows no such resource, service or container."},
     {ExitCode::kInvalidConfig, "invalid config", "The node's configuration that was given is wrong."},
-    {ExitCode::kLocal, "local", "A file on this machine is missing or wrong: a context, a key, an archive."},
+    {ExitCode::kLocal, "local", "A file on this machine is missing or wrong: a context, a key, an archive, an image."},
 };
 
 static_assert(sizeof kTable / sizeof kTable[0] == static_cast<size_t>(ExitCode::kLocal) + 1);

@@ -17,21 +17,14 @@
 
 #include "base/file.h"
 #include "osctl/context.h"
+#include "osctl/fake_services.h"
+#include "osctl/fake_upgrade.h"
 #include "osctl/keystore.h"
 #include "osctl/pki.h"
 #include "osctl/run.h"
-#include "stele/machine/v1/config_service.grpc.pb.h"
-#include "stele/machine/v1/event_service.grpc.pb.h"
-#include "stele/machine/v1/image_service.grpc.pb.h"
-#include "stele/machine/v1/log_service.grpc.pb.h"
-#include "stele/machine/v1/resource_service.grpc.pb.h"
-#include "stele/machine/v1/service_service.grpc.pb.h"
-#include "stele/machine/v1/system_service.grpc.pb.h"
 #include "stele/resource/v1/node.pb.h"
 
 namespace stele::osctl {
-
-namespace v1 = stele::machine::v1;
 
 // A directory that goes away with the object.
 class TemporaryDirectory {
@@ -67,13 +60,13 @@ inline std::string ReadAll(int fd) {
   return text;
 }
 
-// One run of osctl, in this process. `terminal`, when given, is its stdin.
+// One run of osctl, in this process. `terminal`, when given, is its stdin; `err_terminal` its stderr.
 inline Outcome RunOsctl(const std::vector<std::string>& words, const std::map<std::string, std::string>& environment,
-                        int terminal = -1) {
+                        int terminal = -1, int err_terminal = -1) {
   UniqueFd in(terminal >= 0 ? ::dup(terminal) : ::memfd_create("in", MFD_CLOEXEC));
   UniqueFd out(::memfd_create("out", MFD_CLOEXEC));
   UniqueFd err(::memfd_create("err", MFD_CLOEXEC));
-  Console console(in.get(), out.get(), err.get());
+  Console console(in.get(), out.get(), err_terminal >= 0 ? err_terminal : err.get());
   Getenv getenv = [&](const char* name) -> const char* {
     auto found = environment.find(name);
     return found == environment.end() ? nullptr : found->second.c_str();
@@ -84,235 +77,6 @@ inline Outcome RunOsctl(const std::vector<std::string>& words, const std::map<st
 
 inline Validity ValidNow() { return {absl::Now() - absl::Hours(1), absl::Now() + absl::Hours(1)}; }
 
-// What the services answer with, and what they were asked. Guarded by `mutex`.
-struct FakeState {
-  std::mutex mutex;
-  std::map<std::string, std::map<std::string, v1::Resource>> resources;  // type, id
-  std::vector<std::string> calls;
-  std::string boot_id = "boot-1";
-  std::string log;                    // of every service
-  size_t break_log_after = SIZE_MAX;  // bytes of one call, after which it ends with UNAVAILABLE
-  int broken_logs = 0;                // how often it did
-  std::vector<v1::Event> events;
-  std::string imported;
-  std::string config = "kind: MachineConfig\n";
-  grpc::Status answer = grpc::Status::OK;  // of every unary call
-
-  void Record(std::string call) {
-    std::lock_guard<std::mutex> lock(mutex);
-    calls.push_back(std::move(call));
-  }
-};
-
-class FakeSystem : public v1::SystemService::Service {
- public:
-  explicit FakeSystem(FakeState* state) : state_(state) {}
-  grpc::Status Version(grpc::ServerContext*, const v1::VersionRequest*, v1::VersionResponse* response) override {
-    std::lock_guard<std::mutex> lock(state_->mutex);
-    response->set_stele("0.1.0");
-    response->set_kernel("6.12.0");
-    response->set_boot_id(state_->boot_id);
-    auto* component = response->add_components();
-    component->set_name("containerd");
-    component->set_version("1.7.24");
-    return state_->answer;
-  }
-  grpc::Status Reboot(grpc::ServerContext*, const v1::RebootRequest* request, v1::RebootResponse*) override {
-    state_->Record(absl::StrCat("reboot force=", request->force(), " validate_only=", request->validate_only()));
-    std::lock_guard<std::mutex> lock(state_->mutex);
-    if (!request->validate_only()) state_->boot_id = "boot-2";
-    return state_->answer;
-  }
-  grpc::Status Shutdown(grpc::ServerContext*, const v1::ShutdownRequest* request, v1::ShutdownResponse*) override {
-    state_->Record(absl::StrCat("shutdown force=", request->force(), " halt=", request->halt(),
-                                " validate_only=", request->validate_only()));
-    return state_->answer;
-  }
-
- private:
-  FakeState* state_;
-};
-
-class FakeResources : public v1::ResourceService::Service {
- public:
-  explicit FakeResources(FakeState* state) : state_(state) {}
-  grpc::Status Get(grpc::ServerContext*, const v1::GetRequest* request, v1::GetResponse* response) override {
-    std::lock_guard<std::mutex> lock(state_->mutex);
-    auto& type = state_->resources[request->type()];
-    if (type.count(request->id()) == 0) {
-      return {grpc::StatusCode::NOT_FOUND, absl::StrCat("no ", request->type(), " '", request->id(), "'")};
-    }
-    *response->mutable_resource() = type[request->id()];
-    return grpc::Status::OK;
-  }
-  grpc::Status List(grpc::ServerContext*, const v1::ListRequest* request, v1::ListResponse* response) override {
-    std::lock_guard<std::mutex> lock(state_->mutex);
-    if (state_->resources.count(request->type()) == 0) {
-      return {grpc::StatusCode::NOT_FOUND, absl::StrCat("no resource type '", request->type(), "'")};
-    }
-    for (const auto& [id, resource] : state_->resources[request->type()]) *response->add_resources() = resource;
-    return grpc::Status::OK;
-  }
-  // The first watch breaks after its first state; the second one misses what was removed meanwhile,
-  // has one resource more, and ends well.
-  grpc::Status Watch(grpc::ServerContext*, const v1::WatchRequest* request,
-                     grpc::ServerWriter<v1::WatchResponse>* writer) override {
-    std::lock_guard<std::mutex> lock(state_->mutex);
-    auto& resources = state_->resources[request->type()];
-    v1::WatchResponse response;
-    for (const auto& [id, resource] : resources) {
-      *response.mutable_updated() = resource;
-      writer->Write(response);
-    }
-    response.set_synced(true);
-    writer->Write(response);
-    if (++watches_ > 1) return grpc::Status::OK;
-    resources.erase(resources.begin());
-    v1::Resource added = resources.begin()->second;
-    added.set_id("zz-new");
-    resources["zz-new"] = added;
-    return {grpc::StatusCode::UNAVAILABLE, "machined is restarting"};
-  }
-
- private:
-  FakeState* state_;
-  int watches_ = 0;
-};
-
-class FakeServices : public v1::ServiceService::Service {
- public:
-  explicit FakeServices(FakeState* state) : state_(state) {}
-  grpc::Status StartService(grpc::ServerContext*, const v1::StartServiceRequest* request,
-                            v1::StartServiceResponse*) override {
-    state_->Record("start " + request->name());
-    return state_->answer;
-  }
-  grpc::Status StopService(grpc::ServerContext*, const v1::StopServiceRequest* request,
-                           v1::StopServiceResponse*) override {
-    state_->Record(absl::StrCat("stop ", request->name(), " force=", request->force()));
-    return state_->answer;
-  }
-  grpc::Status RestartService(grpc::ServerContext*, const v1::RestartServiceRequest* request,
-                              v1::RestartServiceResponse*) override {
-    state_->Record(absl::StrCat("restart ", request->name(), " force=", request->force()));
-    return state_->answer;
-  }
-
- private:
-  FakeState* state_;
-};
-
-// Cursors are byte offsets, as in machined.
-class FakeLogs : public v1::LogService::Service {
- public:
-  explicit FakeLogs(FakeState* state) : state_(state) {}
-  grpc::Status ReadLog(grpc::ServerContext*, const v1::ReadLogRequest* request,
-                       grpc::ServerWriter<v1::ReadLogResponse>* writer) override {
-    state_->Record(absl::StrCat("log ", request->ShortDebugString()));
-    std::lock_guard<std::mutex> lock(state_->mutex);
-    size_t at = request->cursor().empty() ? 0 : std::stoul(request->cursor());
-    for (size_t sent = 0; at < state_->log.size();) {
-      if (sent >= state_->break_log_after) {
-        ++state_->broken_logs;
-        return {grpc::StatusCode::UNAVAILABLE, "machined is restarting"};
-      }
-      size_t end = state_->log.find('\n', std::min(at + 1000, state_->log.size() - 1)) + 1;
-      v1::ReadLogResponse response;
-      response.set_data(state_->log.substr(at, end - at));
-      response.set_cursor(absl::StrCat(end));
-      auto* mark = response.add_marks();
-      mark->mutable_time()->set_seconds(1'700'000'000);
-      writer->Write(response);
-      sent += end - at;
-      at = end;
-    }
-    return grpc::Status::OK;
-  }
-
- private:
-  FakeState* state_;
-};
-
-class FakeEvents : public v1::EventService::Service {
- public:
-  explicit FakeEvents(FakeState* state) : state_(state) {}
-  grpc::Status StreamEvents(grpc::ServerContext*, const v1::StreamEventsRequest* request,
-                            grpc::ServerWriter<v1::StreamEventsResponse>* writer) override {
-    std::lock_guard<std::mutex> lock(state_->mutex);
-    v1::StreamEventsResponse response;
-    response.set_boot_id(state_->boot_id);
-    for (const v1::Event& event : state_->events) {
-      if (event.id() <= request->after_id()) continue;
-      *response.mutable_event() = event;
-      writer->Write(response);
-    }
-    return grpc::Status::OK;
-  }
-
- private:
-  FakeState* state_;
-};
-
-class FakeConfig : public v1::ConfigService::Service {
- public:
-  explicit FakeConfig(FakeState* state) : state_(state) {}
-  grpc::Status GetConfig(grpc::ServerContext*, const v1::GetConfigRequest*, v1::GetConfigResponse* response) override {
-    std::lock_guard<std::mutex> lock(state_->mutex);
-    response->set_yaml(state_->config);
-    response->set_generation(3);
-    response->set_source("api");
-    return grpc::Status::OK;
-  }
-  grpc::Status ValidateConfig(grpc::ServerContext*, const v1::ValidateConfigRequest* request,
-                              v1::ValidateConfigResponse* response) override {
-    if (request->yaml().find("bad") != std::string::npos) {
-      auto* problem = response->add_problems();
-      problem->set_line(2);
-      problem->set_column(5);
-      problem->set_path("network.bad");
-      problem->set_reason("unknown key");
-    } else {
-      response->add_plan("restart chronyd");
-    }
-    return grpc::Status::OK;
-  }
-  grpc::Status ApplyConfig(grpc::ServerContext*, const v1::ApplyConfigRequest* request,
-                           v1::ApplyConfigResponse* response) override {
-    state_->Record(
-        absl::StrCat("apply ", v1::ApplyMode_Name(request->mode()), " validate_only=", request->validate_only()));
-    if (request->yaml().find("bad") != std::string::npos) {
-      return {grpc::StatusCode::INVALID_ARGUMENT, "2:5: network.bad: unknown key\n3:1: kind: missing"};
-    }
-    response->set_generation(4);
-    response->add_plan("restart chronyd");
-    return grpc::Status::OK;
-  }
-
- private:
-  FakeState* state_;
-};
-
-class FakeImages : public v1::ImageService::Service {
- public:
-  explicit FakeImages(FakeState* state) : state_(state) {}
-  grpc::Status ImportImage(grpc::ServerContext*, grpc::ServerReader<v1::ImportImageRequest>* reader,
-                           v1::ImportImageResponse* response) override {
-    std::lock_guard<std::mutex> lock(state_->mutex);
-    v1::ImportImageRequest request;
-    while (reader->Read(&request)) {
-      if (request.chunk().size() > 256 * 1024) return {grpc::StatusCode::INVALID_ARGUMENT, "chunk too large"};
-      state_->imported += request.chunk();
-    }
-    if (state_->imported.empty()) return {grpc::StatusCode::INVALID_ARGUMENT, "no bytes"};
-    response->add_names("docker.io/library/demo:1");
-    response->set_bytes(state_->imported.size());
-    return grpc::Status::OK;
-  }
-
- private:
-  FakeState* state_;
-};
-
 // Serves until it is destroyed. On port 0 it finds a free one.
 class FakeNode {
  public:
@@ -322,8 +86,8 @@ class FakeNode {
     options.pem_key_cert_pairs.push_back({server.key, server.certificate});
     grpc::ServerBuilder builder;
     builder.AddListeningPort(absl::StrCat("127.0.0.1:", port), grpc::SslServerCredentials(options), &port_);
-    for (grpc::Service* service : std::initializer_list<grpc::Service*>{&system_, &resources_, &services_, &logs_,
-                                                                        &events_, &config_, &images_}) {
+    for (grpc::Service* service : std::initializer_list<grpc::Service*>{
+             &system_, &resources_, &services_, &logs_, &events_, &config_, &images_, &upgrade_, &install_}) {
       builder.RegisterService(service);
     }
     server_ = builder.BuildAndStart();
@@ -344,6 +108,8 @@ class FakeNode {
   FakeEvents events_{&state_};
   FakeConfig config_{&state_};
   FakeImages images_{&state_};
+  FakeUpgrade upgrade_{&state_};
+  FakeInstall install_{&state_};
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -63,7 +63,7 @@ Lines ExitCodeLines() {
 std::string UsageLine(const std::vector<const Command*>& path) {
   const Command& command = *path.back();
   std::string usage = CommandPath(path);
-  if (!command.subcommands.empty()) usage += " COMMAND";
+  if (!command.subcommands.empty()) usage += command.run ? " [COMMAND]" : " COMMAND";
   for (const Argument& argument : command.arguments) {
     if (argument.positional()) absl::StrAppend(&usage, " ", PositionalTerm(argument));
   }

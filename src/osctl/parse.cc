@@ -83,6 +83,14 @@ Parsed Locate(const Command& root, const std::vector<std::string>& words) {
   return parsed;
 }
 
+// The first option that was given to this very command; empty: none.
+std::string GivenOption(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->count() > 0) return option->get_name();
+  }
+  return "";
+}
+
 }  // namespace
 
 absl::StatusOr<Parsed> Parse(const Command& root, const std::vector<std::string>& words) {
@@ -110,6 +118,12 @@ absl::StatusOr<Parsed> Parse(const Command& root, const std::vector<std::string>
   // Now for sure: the path CLI11 took.
   parsed = {&root, {&root}, false};
   for (CLI::App* at = &app; !at->get_subcommands().empty();) {
+    // Options fall through to the commands above; only the root's are meant for all.
+    if (at != &app && !GivenOption(*at).empty()) {
+      return UsageError(absl::StrCat(GivenOption(*at), " is no option of `", PathOf(parsed), " ",
+                                     at->get_subcommands().front()->get_name(), "`"),
+                        help);
+    }
     at = at->get_subcommands().front();
     parsed.command = Find(*parsed.command, at->get_name());
     parsed.path.push_back(parsed.command);

@@ -1,6 +1,7 @@
 #include "osctl/session.h"
 
 #include <algorithm>
+#include <atomic>
 #include <thread>
 
 #include "absl/strings/str_join.h"
@@ -55,20 +56,38 @@ absl::StatusOr<std::vector<std::unique_ptr<Node>>> Session::Nodes() {
 }
 
 ExitCode Session::ForEachNode(absl::string_view doing, const std::function<absl::Status(Node&)>& work) {
+  return Work(doing, SIZE_MAX, AfterFailure::kGoOn, work);
+}
+
+ExitCode Session::ForEachNode(absl::string_view doing, size_t at_once, const std::function<absl::Status(Node&)>& work) {
+  return Work(doing, at_once, AfterFailure::kStop, work);
+}
+
+ExitCode Session::Work(absl::string_view doing, size_t at_once, AfterFailure after_failure,
+                       const std::function<absl::Status(Node&)>& work) {
   absl::StatusOr<std::vector<std::unique_ptr<Node>>> nodes = Nodes();
   if (!nodes.ok()) return Report("", nodes.status());
   several_nodes_ = nodes->size() > 1;
-  std::vector<ExitCode> codes(nodes->size(), ExitCode::kOk);
-  auto run = [&](size_t i) {
-    absl::Status status = work(*(*nodes)[i]);
-    if (!status.ok()) codes[i] = Report((*nodes)[i]->name(), Annotate(status, doing));
+  std::atomic<size_t> next = 0;
+  std::atomic<ExitCode> worst = ExitCode::kOk;
+  auto run = [&] {
+    for (size_t i = next++; i < nodes->size(); i = next++) {
+      Node& node = *(*nodes)[i];
+      bool stop = after_failure == AfterFailure::kStop && worst != ExitCode::kOk;
+      absl::Status status = stop ? absl::AbortedError("not begun, since another node failed") : work(node);
+      if (status.ok()) continue;
+      ExitCode code = Report(node.name(), Annotate(status, doing));
+      ExitCode before = worst;
+      while (before < code && !worst.compare_exchange_weak(before, code)) {
+      }
+    }
   };
   // One node needs no thread; many wait for the network, so each gets its own.
   std::vector<std::thread> threads;
-  for (size_t i = 1; i < nodes->size(); ++i) threads.emplace_back(run, i);
-  run(0);
+  for (size_t i = 1; i < std::min(nodes->size(), at_once); ++i) threads.emplace_back(run);
+  run();
   for (std::thread& thread : threads) thread.join();
-  return *std::max_element(codes.begin(), codes.end());
+  return worst;
 }
 
 std::string Session::Prefix(const Node& node) const { return several_nodes_ ? absl::StrCat(node.name(), ": ") : ""; }

@@ -57,12 +57,22 @@ class Session {
   // Calls `work` for every node, side by side when there are several, and reports each failure, with
   // `doing` before its text. Answers the worst exit code, which is the highest.
   ExitCode ForEachNode(absl::string_view doing, const std::function<absl::Status(Node&)>& work);
+  // The same with at most `at_once` nodes at a time. Once one has failed no other is begun, and each that
+  // was left out is named: what is bad for one node shall not reach all of them.
+  ExitCode ForEachNode(absl::string_view doing, size_t at_once, const std::function<absl::Status(Node&)>& work);
   // Whether ForEachNode has several nodes: then output must name its node. Valid inside `work`.
   bool several_nodes() const { return several_nodes_; }
-  // "NODE: " when there are several, else nothing.
+  // "NODE" when there are several, else nothing; Prefix: the same with ": ".
+  std::string Label(const Node& node) const { return several_nodes_ ? node.name() : ""; }
   std::string Prefix(const Node& node) const;
+  // One line about the node on stderr.
+  void Tell(const Node& node, absl::string_view text) { console_->Err(absl::StrCat(Prefix(node), text, "\n")); }
 
  private:
+  enum class AfterFailure : unsigned char { kGoOn, kStop };
+
+  ExitCode Work(absl::string_view doing, size_t at_once, AfterFailure after_failure,
+                const std::function<absl::Status(Node&)>& work);
   absl::StatusOr<std::vector<std::string>> Endpoints(const stele::config::v1::ClientContext& context) const;
 
   GlobalOptions* options_;

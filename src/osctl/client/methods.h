@@ -5,15 +5,17 @@
 #include "stele/machine/v1/config_service.pb.h"
 #include "stele/machine/v1/event_service.pb.h"
 #include "stele/machine/v1/image_service.pb.h"
+#include "stele/machine/v1/install_service.pb.h"
 #include "stele/machine/v1/log_service.pb.h"
 #include "stele/machine/v1/resource_service.pb.h"
 #include "stele/machine/v1/service_service.pb.h"
 #include "stele/machine/v1/system_service.pb.h"
+#include "stele/machine/v1/upgrade_service.pb.h"
 
 namespace stele::osctl {
 
-// How messages flow: one and one, one and many, many and one.
-enum class Flow : unsigned char { kUnary, kServerStream, kClientStream };
+// How messages flow: one and one, one and many, many and one, many both ways.
+enum class Flow : unsigned char { kUnary, kServerStream, kClientStream, kBidi };
 
 template <Flow kFlow, typename RequestType, typename ResponseType>
 struct Method {
@@ -61,6 +63,22 @@ inline constexpr Method<Flow::kUnary, v1::ApplyConfigRequest, v1::ApplyConfigRes
 
 inline constexpr Method<Flow::kClientStream, v1::ImportImageRequest, v1::ImportImageResponse> kImportImage{
     "/stele.machine.v1.ImageService/ImportImage"};
+
+inline constexpr Method<Flow::kBidi, v1::StageImageRequest, v1::StageImageResponse> kStageImage{
+    "/stele.machine.v1.UpgradeService/StageImage"};
+inline constexpr Method<Flow::kUnary, v1::ActivateImageRequest, v1::ActivateImageResponse> kActivateImage{
+    "/stele.machine.v1.UpgradeService/ActivateImage"};
+inline constexpr Method<Flow::kUnary, v1::ConfirmImageRequest, v1::ConfirmImageResponse> kConfirmImage{
+    "/stele.machine.v1.UpgradeService/ConfirmImage"};
+inline constexpr Method<Flow::kUnary, v1::RollbackImageRequest, v1::RollbackImageResponse> kRollbackImage{
+    "/stele.machine.v1.UpgradeService/RollbackImage"};
+inline constexpr Method<Flow::kUnary, v1::CancelUpgradeRequest, v1::CancelUpgradeResponse> kCancelUpgrade{
+    "/stele.machine.v1.UpgradeService/CancelUpgrade"};
+
+inline constexpr Method<Flow::kServerStream, v1::InstallRequest, v1::InstallResponse> kInstall{
+    "/stele.machine.v1.InstallService/Install"};
+inline constexpr Method<Flow::kUnary, v1::ResetRequest, v1::ResetResponse> kReset{
+    "/stele.machine.v1.InstallService/Reset"};
 
 }  // namespace method
 }  // namespace stele::osctl

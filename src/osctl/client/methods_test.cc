@@ -25,8 +25,8 @@ void Check(const Method<kFlow, Request, Response>& method) {
   ASSERT_NE(found, nullptr) << path;
   EXPECT_EQ(found->input_type(), Request::descriptor()) << path;
   EXPECT_EQ(found->output_type(), Response::descriptor()) << path;
-  EXPECT_EQ(found->server_streaming(), kFlow == Flow::kServerStream) << path;
-  EXPECT_EQ(found->client_streaming(), kFlow == Flow::kClientStream) << path;
+  EXPECT_EQ(found->server_streaming(), kFlow == Flow::kServerStream || kFlow == Flow::kBidi) << path;
+  EXPECT_EQ(found->client_streaming(), kFlow == Flow::kClientStream || kFlow == Flow::kBidi) << path;
   checked.insert(found->full_name());
 }
 
@@ -47,10 +47,17 @@ TEST(Methods, AreTheProtos) {
   Check(method::kValidateConfig);
   Check(method::kApplyConfig);
   Check(method::kImportImage);
+  Check(method::kStageImage);
+  Check(method::kActivateImage);
+  Check(method::kConfirmImage);
+  Check(method::kRollbackImage);
+  Check(method::kCancelUpgrade);
+  Check(method::kInstall);
+  Check(method::kReset);
   for (const auto* message :
        {v1::VersionRequest::descriptor(), v1::GetRequest::descriptor(), v1::StartServiceRequest::descriptor(),
         v1::ReadLogRequest::descriptor(), v1::StreamEventsRequest::descriptor(), v1::GetConfigRequest::descriptor(),
-        v1::ImportImageRequest::descriptor()}) {
+        v1::ImportImageRequest::descriptor(), v1::StageImageRequest::descriptor(), v1::InstallRequest::descriptor()}) {
     const auto* service = message->file()->service(0);
     for (int i = 0; i < service->method_count(); ++i) {
       EXPECT_EQ(checked.count(service->method(i)->full_name()), 1u) << service->method(i)->full_name();

@@ -177,6 +177,43 @@ absl::Status Node::WriteStream(const char* path, MessageLite* request, MessageLi
   return Explain(FromGrpc(writer->Finish()));
 }
 
+class Node::OpenCall : public RawConversation {
+ public:
+  OpenCall(Node* node, const char* path, absl::Duration limit) : node_(node) {
+    context_.set_deadline(In(limit));
+    RpcMethod method(path, RpcMethod::BIDI_STREAMING, node->channel_->grpc);
+    stream_.reset(grpc::internal::ClientReaderWriterFactory<MessageLite, MessageLite>::Create(
+        node->channel_->grpc.get(), method, &context_));
+  }
+  // gRPC wants every stream read to its end.
+  ~OpenCall() override {
+    if (finished_) return;
+    context_.TryCancel();
+    stream_->Finish().IgnoreError();  // cancelled by us
+  }
+
+  bool Write(const MessageLite& request) override { return stream_->Write(request); }
+  bool Read(MessageLite* response) override { return stream_->Read(response); }
+  void WritesDone() override { stream_->WritesDone(); }
+  void Cancel() override { context_.TryCancel(); }
+  absl::Status Finish() override {
+    finished_ = true;
+    return node_->Explain(FromGrpc(stream_->Finish()));
+  }
+
+ private:
+  Node* node_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<MessageLite, MessageLite>> stream_;
+  bool finished_ = false;
+};
+
+absl::StatusOr<std::unique_ptr<RawConversation>> Node::BeginRaw(const char* path, absl::Duration limit) {
+  RETURN_IF_ERROR(Connect());
+  if (absl::Status ready = AwaitReady(); !ready.ok()) return Explain(std::move(ready));
+  return std::unique_ptr<RawConversation>(std::make_unique<OpenCall>(this, path, limit));
+}
+
 absl::Status Node::Explain(absl::Status status) {
   bool connected = channel_->grpc->GetState(false) == GRPC_CHANNEL_READY;
   bool doubtful = absl::IsUnavailable(status) || (absl::IsDeadlineExceeded(status) && !connected);

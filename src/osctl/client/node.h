@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "base/status.h"
 #include "osctl/client/address.h"
+#include "osctl/client/conversation.h"
 #include "osctl/client/keys.h"
 #include "osctl/client/methods.h"
 
@@ -56,8 +57,18 @@ class Node {
     return response;
   }
 
+  // Begins a call with messages both ways (conversation.h), which must end before the node does, and
+  // within `limit`.
+  template <typename Request, typename Response>
+  absl::StatusOr<Conversation<Request, Response>> Begin(const Method<Flow::kBidi, Request, Response>& method,
+                                                        absl::Duration limit) {
+    ASSIGN_OR_RETURN(std::unique_ptr<RawConversation> raw, BeginRaw(method.path, limit));
+    return Conversation<Request, Response>(std::move(raw));
+  }
+
  private:
   struct Channel;
+  class OpenCall;  // a RawConversation over the channel
 
   absl::Status Connect();  // makes channel_; looks the name up
   absl::Status AwaitReady();
@@ -67,6 +78,7 @@ class Node {
                           google::protobuf::MessageLite* response, const std::function<absl::Status()>& each);
   absl::Status WriteStream(const char* path, google::protobuf::MessageLite* request,
                            google::protobuf::MessageLite* response, const std::function<absl::StatusOr<bool>()>& next);
+  absl::StatusOr<std::unique_ptr<RawConversation>> BeginRaw(const char* path, absl::Duration limit);
   // A failed call's status, with the connection examined where it may be the reason.
   absl::Status Explain(absl::Status status);
 

@@ -24,14 +24,22 @@ Command GenCommand();
 Command GetCommand();
 Command HelpCommand();
 Command ImageCommand();
+Command InstallCommand();
 Command LogsCommand();
 Command RebootCommand();
+Command ResetCommand();
+Command RollbackCommand();
 Command ServiceCommand();
 Command ShutdownCommand();
+Command UpgradeCommand();
 Command VersionCommand();
 
 // `osctl __complete WORDS…`: what fits the last word. The words are no whole command line yet.
 ExitCode Complete(Session& session, GlobalOptions* options, const std::vector<std::string>& words);
+
+// Parts of `osctl image`.
+Command InspectImageCommand();
+Command VerifyImageCommand();
 
 // Parts of `osctl gen`.
 Command GenClientCommand();

@@ -1,6 +1,7 @@
 #include "osctl/commands/end.h"
 
 #include "absl/strings/str_join.h"
+#include "osctl/failure.h"
 
 namespace stele::osctl {
 
@@ -25,6 +26,12 @@ bool Confirmed(Session& session, Ask ask, absl::string_view what, ExitCode* code
   if (session.console().Confirm(absl::StrCat(what, " ", names, "?"))) return true;
   session.console().Err("nothing was done\n");
   *code = ExitCode::kFailed;
+  return false;
+}
+
+bool ConfirmedOrTold(Session& session, bool yes, absl::string_view what, ExitCode* code) {
+  if (yes || session.console().InIsTerminal()) return Confirmed(session, yes ? Ask::kNo : Ask::kOnTerminal, what, code);
+  *code = session.Report("", UsageError("nothing was done: there is no terminal to ask on", "say --yes"));
   return false;
 }
 

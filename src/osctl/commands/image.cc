@@ -1,16 +1,14 @@
-// osctl image import: sends an image archive to a node.
+// osctl image: container images for the node's containerd, and Stele's own image files (image_file.cc).
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <memory>
 
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "base/unique_fd.h"
 #include "osctl/commands/commands.h"
 #include "osctl/failure.h"
-#include "osctl/output/humanize.h"
+#include "osctl/output/progress.h"
 #include "osctl/session.h"
 
 namespace stele::osctl {
@@ -20,42 +18,6 @@ using stele::machine::v1::ImportImageRequest;
 using stele::machine::v1::ImportImageResponse;
 
 constexpr size_t kChunk = 256 << 10;  // what the API allows in one message
-
-// "12.5MiB of 40.0MiB, 31%, 24.1MiB/s" on one line of a terminal that is written over again.
-class Progress {
- public:
-  Progress(Console& console, std::string prefix, uint64_t total)
-      : console_(console), prefix_(std::move(prefix)), total_(total) {}
-
-  void Add(size_t bytes) {
-    sent_ += bytes;
-    absl::Time now = absl::Now();
-    if (!console_.ErrIsTerminal() || now - shown_ < absl::Milliseconds(200)) return;
-    shown_ = now;
-    std::string of = total_ == 0 ? "" : absl::StrFormat(" of %s, %d%%", HumanBytes(total_), 100 * sent_ / total_);
-    console_.Err(absl::StrCat("\r", prefix_, HumanBytes(sent_), of, ", ", Rate(now), "\x1b[K"));
-  }
-
-  std::string Summary() const {
-    return absl::StrCat(HumanBytes(sent_), " in ", HumanDuration(absl::Now() - began_), ", ", Rate(absl::Now()));
-  }
-  void Clear() {
-    if (console_.ErrIsTerminal()) console_.Err("\r\x1b[K");
-  }
-
- private:
-  std::string Rate(absl::Time now) const {
-    double seconds = std::max(absl::ToDoubleSeconds(now - began_), 1e-3);
-    return absl::StrCat(HumanBytes(static_cast<uint64_t>(static_cast<double>(sent_) / seconds)), "/s");
-  }
-
-  Console& console_;
-  std::string prefix_;
-  uint64_t total_;
-  uint64_t sent_ = 0;
-  absl::Time began_ = absl::Now();
-  absl::Time shown_ = absl::Now();
-};
 
 absl::StatusOr<UniqueFd> OpenArchive(const std::string& path, uint64_t* size) {
   std::string real = path == "-" ? "/dev/stdin" : path;
@@ -82,44 +44,51 @@ absl::StatusOr<bool> ReadChunk(int fd, const std::string& path, std::string* chu
   return got > 0;
 }
 
-absl::Status ImportNode(Node& node, Session& session, const std::string& path) {
-  uint64_t size = 0;
+absl::Status ImportNode(Node& node, Session& session, Progress& progress, const std::string& path) {
+  uint64_t size = 0, sent = 0;
   ASSIGN_OR_RETURN(UniqueFd fd, OpenArchive(path, &size));
-  Progress progress(session.console(), session.Prefix(node), size);
+  std::string name = session.Label(node);
+  progress.Begin(name, "sends", 0, size);
   auto response = node.Upload<ImportImageRequest, ImportImageResponse>(
       method::kImportImage, [&](ImportImageRequest* request) -> absl::StatusOr<bool> {
         ASSIGN_OR_RETURN(bool more, ReadChunk(fd.get(), path, request->mutable_chunk()));
-        progress.Add(request->chunk().size());
+        progress.Set(name, sent += request->chunk().size());
         return more;
       });
-  progress.Clear();
+  std::string summary = progress.End(name);
   RETURN_IF_ERROR(response.status());
-  session.console().Err(absl::StrCat(session.Prefix(node), "imported ", progress.Summary(), "\n"));
+  session.Tell(node, absl::StrCat("imported ", summary));
   std::string names;
-  for (const std::string& name : response->names()) absl::StrAppend(&names, session.Prefix(node), name, "\n");
+  for (const std::string& image : response->names()) absl::StrAppend(&names, session.Prefix(node), image, "\n");
   session.console().Out(names);
   return absl::OkStatus();
+}
+
+Command ImportCommand() {
+  auto path = std::make_shared<std::string>();
+  Command command;
+  command.name = "import";
+  command.summary = "sends a container image archive to the node's containerd";
+  command.description = "An OCI layout or what `docker save` writes, at most 4 GiB. Prints the images' names.";
+  command.arguments = {
+      {"", "FILE", "the archive; - is stdin", path.get(), Presence::kRequired, Completion::kFile},
+  };
+  command.run = [path](Session& session) {
+    Progress progress(session.console());
+    return session.ForEachNode(absl::StrCat("import ", *path),
+                               [&](Node& node) { return ImportNode(node, session, progress, *path); });
+  };
+  return command;
 }
 
 }  // namespace
 
 Command ImageCommand() {
-  auto path = std::make_shared<std::string>();
-  Command import;
-  import.name = "import";
-  import.summary = "sends an image archive to the node's containerd";
-  import.description = "An OCI layout or what `docker save` writes, at most 4 GiB. Prints the images' names.";
-  import.arguments = {{ "", "FILE", "the archive; - is stdin", path.get(), Presence::kRequired, Completion::kFile }};
-  import.run = [path](Session& session) {
-    return session.ForEachNode(absl::StrCat("import ", *path),
-                               [&](Node& node) { return ImportNode(node, session, *path);
-});
-};  // namespace stele::osctl
-Command command;
-command.name = "image";
-command.summary = "brings images to the node";
-command.subcommands = {std::move(import)};
-return command;
+  Command command;
+  command.name = "image";
+  command.summary = "sends container images to the node; looks at Stele's own image files";
+  command.subcommands = {ImportCommand(), InspectImageCommand(), VerifyImageCommand()};
+  return command;
 }
 
 }  // namespace stele::osctl

@@ -2,9 +2,9 @@
 #include <memory>
 
 #include "absl/time/clock.h"
+#include "osctl/client/await_boot.h"
 #include "osctl/commands/commands.h"
 #include "osctl/commands/end.h"
-#include "osctl/failure.h"
 #include "osctl/output/humanize.h"
 
 namespace stele::osctl {
@@ -15,28 +15,6 @@ struct Options {
   bool wait = false;
   absl::Duration wait_timeout = absl::Minutes(5);
 };
-
-constexpr absl::Duration kProbeTimeout = absl::Seconds(3);
-constexpr absl::Duration kProbePause = absl::Milliseconds(250);
-
-// Until the node answers with another boot id.
-absl::Status AwaitNextBoot(Node& node, const std::string& old_boot, absl::Duration patience) {
-  absl::Time deadline = absl::Now() + patience;
-  node.set_timeout(kProbeTimeout);
-  absl::Status last;
-  while (absl::Now() < deadline) {
-    auto version = node.Call(method::kVersion, {});
-    if (version.ok() && version->boot_id() != old_boot) return absl::OkStatus();
-    last = version.status();
-    // A node that comes back with other keys will not get better by waiting.
-    if (ExitCodeOf(last) == ExitCode::kAuthentication) return last;
-    absl::SleepFor(kProbePause);
-  }
-  return Failure(absl::StatusCode::kDeadlineExceeded, ExitCode::kUnreachable,
-                 absl::StrCat("not back within ", HumanDuration(patience),
-                              last.ok() ? ": still the same boot" : absl::StrCat(": ", last.message())),
-                 "look at the node's console");
-}
 
 absl::Status RebootNode(Node& node, Session& session, const Options& options) {
   std::string old_boot;
@@ -49,15 +27,14 @@ absl::Status RebootNode(Node& node, Session& session, const Options& options) {
   request.set_validate_only(options.end.dry_run);
   absl::Time began = absl::Now();
   RETURN_IF_ERROR(node.Call(method::kReboot, request).status());
-  auto tell = [&](absl::string_view text) { session.console().Err(absl::StrCat(session.Prefix(node), text, "\n")); };
   if (options.end.dry_run) {
-    tell("would reboot");
+    session.Tell(node, "would reboot");
     return absl::OkStatus();
   }
-  tell("reboots");
+  session.Tell(node, "reboots");
   if (!options.wait) return absl::OkStatus();
   RETURN_IF_ERROR(AwaitNextBoot(node, old_boot, options.wait_timeout));
-  tell(absl::StrCat("is back after ", HumanDuration(absl::Now() - began)));
+  session.Tell(node, absl::StrCat("is back after ", HumanDuration(absl::Now() - began)));
   return absl::OkStatus();
 }
 

@@ -40,6 +40,22 @@ absl::StatusOr<absl::Time> ParseTime(absl::string_view text, absl::Time now) {
       absl::StrCat("'", text, "' is no time: write a duration (5m) or RFC 3339 (2026-01-31T12:00:00Z)"));
 }
 
+absl::StatusOr<absl::Time> ParseFutureTime(absl::string_view text, absl::Time now) {
+  absl::Time time;
+  std::string error;
+  if (!text.empty() && text[0] == '+') {
+    absl::StatusOr<absl::Duration> after = ParseDuration(text.substr(1));
+    if (!after.ok()) return after.status();
+    return now + *after;
+  }
+  if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", text, "' is no time to come: write RFC 3339 (2026-01-31T12:00:00Z) or +DURATION (+90m)"));
+  }
+  if (time < now) return absl::OutOfRangeError(absl::StrCat(text, " is past"));
+  return time;
+}
+
 std::string HumanDuration(absl::Duration duration) {
   if (duration < absl::ZeroDuration()) return absl::StrCat("-", HumanDuration(-duration));
   if (duration == absl::ZeroDuration()) return "0s";

@@ -14,6 +14,8 @@ namespace stele::osctl {
 absl::StatusOr<absl::Duration> ParseDuration(absl::string_view text);
 // RFC 3339, a bare date, or a duration: that long before `now`.
 absl::StatusOr<absl::Time> ParseTime(absl::string_view text, absl::Time now);
+// RFC 3339, or "+" and a duration: that long after `now`. OUT_OF_RANGE when that is past.
+absl::StatusOr<absl::Time> ParseFutureTime(absl::string_view text, absl::Time now);
 
 // At most two units: "0s", "1.52ms", "1.204s", "12s", "5m12s", "3h4m", "2d3h".
 std::string HumanDuration(absl::Duration duration);

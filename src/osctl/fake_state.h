@@ -1,0 +1,58 @@
+// For tests: what the fake node answers with, and what it was asked.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "stele/machine/v1/event_service.pb.h"
+#include "stele/machine/v1/resource_service.pb.h"
+
+namespace stele::osctl {
+
+namespace v1 = stele::machine::v1;
+
+// An upload of an image (fake_upgrade.h).
+struct FakeStaging {
+  std::string disk;                             // of the file, from its first byte
+  std::set<uint64_t> cuts;                      // bytes of the file after which a call breaks, once each
+  int busy = 0;                                 // so many calls after the first are refused
+  absl::Duration delay = absl::ZeroDuration();  // before each chunk
+  std::atomic<bool> under_way = false;
+  int calls = 0;
+  std::vector<uint64_t> offsets;  // that the node named, a call
+  std::vector<uint64_t> sent;     // bytes in chunks, a call
+};
+
+// What the services answer with, and what they were asked. Guarded by `mutex`.
+struct FakeState {
+  std::mutex mutex;
+  std::map<std::string, std::map<std::string, v1::Resource>> resources;  // type, id
+  std::vector<std::string> calls;
+  std::string boot_id = "boot-1";
+  std::string log;                    // of every service
+  size_t break_log_after = SIZE_MAX;  // bytes of one call, after which it ends with UNAVAILABLE
+  int broken_logs = 0;                // how often it did
+  std::vector<v1::Event> events;
+  std::string imported;
+  std::string config = "kind: MachineConfig\n";
+  grpc::Status answer = grpc::Status::OK;  // of every unary call
+  FakeStaging staging;
+  std::function<grpc::Status()> on_activate;  // what activating or rolling back does; with the lock held
+  std::function<void()> on_get;               // before a resource is looked up; with the lock held
+  std::string install_breaks_at;              // the step
+
+  void Record(std::string call) {
+    std::lock_guard<std::mutex> lock(mutex);
+    calls.push_back(std::move(call));
+  }
+};
+
+}  // namespace stele::osctl
