@@ -208,7 +208,8 @@ absl::Status Run() {
       *loop, [&facts](Node& node) { return facts.Gather(node); }, std::move(config_options));
   ConfigController& config = *config_owned;
   InstallRunner installs(*loop, boot_facts);
-  auto upgrades_owned = std::make_unique<UpgradeController>(*loop, UpgradeHands(init, boots, logs), UpgradeController::Options());
+  auto upgrades_owned =
+      std::make_unique<UpgradeController>(*loop, UpgradeHands(init, boots, logs), UpgradeController::Options());
   UpgradeController& upgrades = *upgrades_owned;
   std::vector<std::unique_ptr<Controller>> controllers;
   controllers.push_back(std::move(services_owned));

@@ -47,7 +47,8 @@ class Run {
     if (name == "activate") {
       auto entries = [](const std::string&) { return absl::OkStatus(); };
       RETURN_IF_ERROR(ActivateStaged(here, node_.Store(), entries, {.asked_by = "a test"}, Go, &warnings_));
-      // A loader that stays the one before is no failure of an activation, but is one of a test that says all went well.
+      // A loader that stays the one before is no failure of an activation, but is one of a test that says all went
+      // well.
       return warnings_.empty() ? absl::OkStatus() : absl::UnavailableError(warnings_[0]);
     }
     if (name == "bless") {
@@ -87,7 +88,8 @@ int State(const std::string& folder) {
   for (const auto& file : std::filesystem::recursive_directory_iterator(folder)) {
     std::string name = file.path().lexically_relative(folder);
     if (!file.is_regular_file() || name.find("upgrade/") != std::string::npos) continue;
-    std::printf("%s %s\n", name.c_str(), absl::BytesToHexString(image_file::Sha256Of(ReadTestFile(file.path()))).c_str());
+    std::printf("%s %s\n", name.c_str(),
+                absl::BytesToHexString(image_file::Sha256Of(ReadTestFile(file.path()))).c_str());
   }
   std::vector<std::string> passed_over;
   UpgradeRecord record = node.Store().Load(&passed_over);

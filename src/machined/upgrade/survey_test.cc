@@ -105,7 +105,8 @@ TEST(Place, IsOnTheDiskThatTheRootIsOn) {
   disk.partitions = {{.label = kEspLabel, .uuid = "u1", .device = "/dev/vda1"},
                      {.label = kRootALabel, .device = "/dev/vda2"},
                      {.label = kRootBLabel, .device = "/dev/vda3"}};
-  BootFacts facts = {.medium = BootMedium::kSlot, .root_hash = kOld, .root_device = "/dev/vda3", .loader_partition = "u1"};
+  BootFacts facts = {
+      .medium = BootMedium::kSlot, .root_hash = kOld, .root_device = "/dev/vda3", .loader_partition = "u1"};
   absl::StatusOr<UpgradePlace> place = PlaceOn(facts, disk, "/esp");
   ASSERT_TRUE(place.ok()) << place.status();
   EXPECT_EQ(place->running_slot, "b");
@@ -115,7 +116,8 @@ TEST(Place, IsOnTheDiskThatTheRootIsOn) {
   facts.loader_partition = "";
   EXPECT_TRUE(PlaceOn(facts, disk, "/esp").ok());
   facts.medium = BootMedium::kMemory;
-  EXPECT_THAT(std::string(PlaceOn(facts, disk, "/esp").status().message()), HasSubstr("runs from memory; install it first"));
+  EXPECT_THAT(std::string(PlaceOn(facts, disk, "/esp").status().message()),
+              HasSubstr("runs from memory; install it first"));
 }
 
 TEST(Excerpt, IsBoundedAndTellsNoSecrets) {
