@@ -87,7 +87,8 @@ def main() -> int:
                                                   kubelet_file.parent.name if options.kubelet is None else options.kubelet))
 
     step("root.squashfs")
-    squashfs.pack(out / "root", out / "root.squashfs", epoch, level=9 if options.fast else 19)
+    squashfs.pack(out / "root", out / "root.squashfs", epoch, level=9 if options.fast else 19,
+                  together=[f"usr/lib/modules/{kernel.version}/{path}" for path in sorted(selection.loaded)])
 
     step("image file")
     modules.install(kernel, selection.early, made / "early")

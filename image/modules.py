@@ -102,6 +102,7 @@ class Selection:
                 early.add(names[name])
             elif kind == "load":
                 self.load.append(what)
+        self.loaded = kernel.closure({names[name.replace("-", "_")] for name in self.load})
         self.early = kernel.closure(early)
         self.root = kernel.closure(ship - drop)
         wanted = sorted(self.root & drop)

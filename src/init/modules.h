@@ -4,6 +4,8 @@
 // driver that hangs does not hang init.
 #pragma once
 
+#include <sys/types.h>
+
 #include <set>
 #include <string>
 #include <vector>
@@ -54,8 +56,10 @@ class ModuleLoader {
   std::set<std::string> seen_;    // modaliases
 };
 
-// Loads what devices ask for, in a task; waits for it, at most 10 s.
-absl::Status LoadDrivers();
+// Loads what devices ask for, in a task: its pid, or -errno.
+pid_t StartLoadingDrivers();
+// Waits for it, at most 10 s.
+absl::Status WaitForDrivers(pid_t task);
 
 // Whether `text` matches an alias pattern: '*', '?' and [a-z] as in fnmatch(3), which would bring
 // the wide characters of all locales into init.

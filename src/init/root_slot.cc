@@ -156,8 +156,8 @@ absl::StatusOr<RootSlot> OpenRootSlot(const RootVerity& root, absl::string_view 
     }
     if (!now.empty()) continue;
     if (late) return NoSlot(told, loader_partition, own_disk);
-    if (Now() >= drivers_at) {      // a controller may have found its disks only now
-      LoadDrivers().IgnoreError();  // one that failed was told, or is waited for by nobody
+    if (Now() >= drivers_at) {                              // a controller may have found its disks only now
+      WaitForDrivers(StartLoadingDrivers()).IgnoreError();  // one that failed was told, or is waited for by nobody
       drivers_at = Now() + kDriversEvery;
     }
     Sleep(kPoll);

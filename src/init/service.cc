@@ -174,6 +174,7 @@ void Service::OnDeadline(uint64_t now) {
   if (now < deadline_) return;
   switch (state_.state) {
     case RunState::kBackoff:
+      if (for_good_) return Enter(RunState::kStopped, kNever);
       SpawnNow(now);
       return;
     case RunState::kStopping:
@@ -336,7 +337,7 @@ void Service::Ended(uint64_t now) {
         break;
     }
   }
-  if (!state_.desired_up) {
+  if (!state_.desired_up || for_good_) {
     Enter(RunState::kStopped, kNever);
   } else if (stopping) {
     SpawnNow(now);

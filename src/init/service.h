@@ -66,6 +66,8 @@ class Service : private FdHandler {
   void Restart(uint64_t now);
   // For the end of the machine: stops within `timeout_ms` if that is sooner, and never starts again.
   void StopForGood(uint64_t now, uint64_t timeout_ms);
+  // What ends from now on stays ended.
+  void NeverAgain() { for_good_ = true; }
   void Kill();  // SIGKILL now, whatever the state
 
   bool has_process() const { return state_.pid > 0; }

@@ -89,6 +89,12 @@ int Supervisor::Remove(const std::string& name) {
   return 0;
 }
 
+void Supervisor::BeginEnding(bool forced) {
+  ending_ = true;
+  if (!forced) return;
+  for (auto& service : services_) service->NeverAgain();
+}
+
 bool Supervisor::Reap() {
   for (int i = 0; i < kReapsPerTurn; ++i) {
     siginfo_t info;

@@ -44,8 +44,9 @@ class Supervisor : private Service::Owner {
   void Hold(absl::string_view name, uint64_t until) { held_ = std::string(name), held_until_ = until; }
   void EndHold();
 
-  // From now on nothing starts again.
-  void BeginEnding() { ending_ = true; }
+  // From now on nothing is started by request, and if `forced` nothing starts again: what kill-all ends
+  // would come back in the middle of it.
+  void BeginEnding(bool forced);
 
   // Reaps what has ended, at most a few thousand; true when there may be more. To be called first
   // in each turn.

@@ -42,8 +42,8 @@ struct ConfigController::Mounted {
 
 namespace {
 
-// The disk that `configured` names; without one the disk we came from. NOT_FOUND for the medium of a node that runs from
-// memory: it holds no partition of ours, and is not for us to write to.
+// The disk that `configured` names; without one the disk we came from. NOT_FOUND for the medium of a node that runs
+// from memory: it holds no partition of ours, and is not for us to write to.
 absl::StatusOr<std::string> OwnDisk(const std::string& configured, const StorageOptions& options, bool from_memory) {
   absl::StatusOr<std::string> disk = FindOwnDisk(configured, options);
   if (!from_memory || !configured.empty()) return disk;

@@ -1,7 +1,7 @@
 // Brings up the node's disk and its configuration, and changes the configuration when asked.
 //
-// At start, on a worker: seed → own disk → a reset that was asked for → state partition → the configuration, which runs from then on
-// (so the API comes up while a disk is still being formatted) → data partition on /var. After a kill of
+// At start, on a worker: seed → own disk → a reset that was asked for → state partition → the configuration, which runs
+// from then on (so the API comes up while a disk is still being formatted) → data partition on /var. After a kill of
 // machined the same steps find everything mounted and change nothing. What fails is shown on the volume
 // or the config resource and tried again; meanwhile the API answers.
 // Owner thread only.
@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "machined/config_source.h"
 #include "base/init_protocol.h"
+#include "machined/config_source.h"
 #include "machined/controller.h"
 #include "machined/install/reset.h"
 #include "machined/storage.h"

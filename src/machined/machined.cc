@@ -191,11 +191,11 @@ absl::Status Run() {
   ServiceManager& services = *services_owned;
   news.Connect(services, *phases_owned);
   BootFacts boot_facts = FactsOfThisBoot();
-  auto boots_owned = std::make_unique<BootsController>(
-      init, BootsController::Options{.boot_id = boot_id,
-                                     .version = kBuildVersion,
-                                     .slot = SlotOf(boot_facts),
-                                     .watchdog_reset = boot_facts.watchdog_reset});
+  auto boots_owned =
+      std::make_unique<BootsController>(init, BootsController::Options{.boot_id = boot_id,
+                                                                       .version = kBuildVersion,
+                                                                       .slot = SlotOf(boot_facts),
+                                                                       .watchdog_reset = boot_facts.watchdog_reset});
   BootsController& boots = *boots_owned;
   ConfigController::Options config_options = {.boot_id = boot_id};
   config_options.from_memory = boot_facts.medium == BootMedium::kMemory;
@@ -208,7 +208,8 @@ absl::Status Run() {
       *loop, [&facts](Node& node) { return facts.Gather(node); }, std::move(config_options));
   ConfigController& config = *config_owned;
   InstallRunner installs(*loop, boot_facts);
-  auto upgrades_owned = std::make_unique<UpgradeController>(*loop, UpgradeHands(init, boots, logs), UpgradeController::Options());
+  auto upgrades_owned =
+      std::make_unique<UpgradeController>(*loop, UpgradeHands(init, boots, logs), UpgradeController::Options());
   UpgradeController& upgrades = *upgrades_owned;
   std::vector<std::unique_ptr<Controller>> controllers;
   controllers.push_back(std::move(services_owned));

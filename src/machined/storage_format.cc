@@ -70,9 +70,10 @@ absl::Status WriteTable(int fd, const std::string& disk, const std::vector<Plann
 
 absl::Status MakeExt4(const std::string& device, uint64_t offset, uint64_t size, const std::string& label,
                       const StorageTools& tools, const std::string& contents) {
-  std::vector<std::string> argv = {tools.mke2fs, "-q", "-F", "-t", "ext4", "-L", label, "-b", "4096", "-m", "0", "-E",
-                                   // Lazy, and without asking a disk to discard first: a minute on a large one.
-                                   absl::StrCat("offset=", offset, ",lazy_itable_init=1,lazy_journal_init=1,nodiscard")};
+  std::vector<std::string> argv = {
+      tools.mke2fs, "-q", "-F", "-t", "ext4", "-L", label, "-b", "4096", "-m", "0", "-E",
+      // Lazy, and without asking a disk to discard first: a minute on a large one.
+      absl::StrCat("offset=", offset, ",lazy_itable_init=1,lazy_journal_init=1,nodiscard")};
   if (!contents.empty()) argv.insert(argv.end(), {"-d", contents});
   argv.insert(argv.end(), {device, absl::StrCat(size / 1024, "k")});
   return Annotate(RunChecked(argv, Environment(), kFormatTimeout), absl::StrCat("make the file system ", label));

@@ -21,7 +21,8 @@ struct StorageTools {
 // that follows a flush: a power cut before it leaves a disk that still counts as empty.
 absl::Status FormatEmptyDisk(const std::string& disk, const StorageTools& tools);
 
-// Makes an ext4 of `size` bytes at `offset` of a device or file, with what the folder `contents` holds (empty: nothing).
+// Makes an ext4 of `size` bytes at `offset` of a device or file, with what the folder `contents` holds (empty:
+// nothing).
 absl::Status MakeExt4(const std::string& device, uint64_t offset, uint64_t size, const std::string& label,
                       const StorageTools& tools, const std::string& contents = "");
 

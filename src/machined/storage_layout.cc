@@ -25,7 +25,8 @@ absl::StatusOr<std::vector<PlannedPartition>> PlanPartitions(uint64_t disk_bytes
 absl::StatusOr<std::vector<PlannedPartition>> PlanInstalledDisk(uint64_t disk_bytes) {
   constexpr uint64_t kFixed = 2 * kMiB + kEspSize + 2 * kSlotSize + kStateSize;
   if (disk_bytes < kFixed + kSmallestData) {
-    return absl::FailedPreconditionError(absl::StrCat("the disk has ", disk_bytes / kMiB, " MiB; an installation needs at least ",
+    return absl::FailedPreconditionError(absl::StrCat("the disk has ", disk_bytes / kMiB,
+                                                      " MiB; an installation needs at least ",
                                                       (kFixed + kSmallestData) / kMiB, " MiB"));
   }
   std::vector<PlannedPartition> plan;

@@ -25,9 +25,9 @@ struct PlannedPartition {
 // is too small to be of use.
 absl::StatusOr<std::vector<PlannedPartition>> PlanPartitions(uint64_t disk_bytes);
 
-// An installed disk: ESP 512 MiB, two root slots of 1 GiB, state 256 MiB, data: the rest, and never less than 512 MiB. Every
-// start is a whole MiB, so it fits sectors of 512 and of 4096 bytes alike. FAILED_PRECONDITION, with both sizes, when the
-// disk is too small.
+// An installed disk: ESP 512 MiB, two root slots of 1 GiB, state 256 MiB, data: the rest, and never less than 512 MiB.
+// Every start is a whole MiB, so it fits sectors of 512 and of 4096 bytes alike. FAILED_PRECONDITION, with both sizes,
+// when the disk is too small.
 absl::StatusOr<std::vector<PlannedPartition>> PlanInstalledDisk(uint64_t disk_bytes);
 
 }  // namespace stele::machined

@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -24,6 +25,7 @@ struct FakeStaging {
   std::set<uint64_t> cuts;                      // bytes of the file after which a call breaks, once each
   int busy = 0;                                 // so many calls after the first are refused
   absl::Duration delay = absl::ZeroDuration();  // before each chunk
+  std::atomic<bool> under_way = false;
   int calls = 0;
   std::vector<uint64_t> offsets;  // that the node named, a call
   std::vector<uint64_t> sent;     // bytes in chunks, a call

@@ -50,7 +50,10 @@ class FakeUpgrade : public v1::UpgradeService::Service {
     }
     stream->Write(response);
     if (request.begin().validate_only()) return grpc::Status::OK;
-    return Receive(context, stream, *header, response);
+    staging.under_way = true;
+    grpc::Status status = Receive(context, stream, *header, response);
+    staging.under_way = false;
+    return status;
   }
 
   grpc::Status ActivateImage(grpc::ServerContext*, const v1::ActivateImageRequest* request,
@@ -104,6 +107,7 @@ class FakeUpgrade : public v1::UpgradeService::Service {
     v1::StageImageRequest request;
     while (stream->Read(&request)) {
       absl::SleepFor(staging.delay);
+      if (context->IsCancelled()) break;
       std::lock_guard<std::mutex> lock(state_->mutex);
       if (request.chunk().empty() || request.chunk().size() > 256 << 10) {
         return {grpc::StatusCode::INVALID_ARGUMENT, "a chunk of a wrong size"};

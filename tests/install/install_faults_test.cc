@@ -1,9 +1,9 @@
-// Faults at every step of an installation and of a reset: the process is killed, or a call fails, at the first, a middle and the
-// last of the step's calls that write. The cases follow from the installer's own table of steps and from counting the calls of a
-// run without faults; nothing here knows what a step does.
+// Faults at every step of an installation and of a reset: the process is killed, or a call fails, at the first, a
+// middle and the last of the step's calls that write. The cases follow from the installer's own table of steps and from
+// counting the calls of a run without faults; nothing here knows what a step does.
 //
-// Afterwards a disk has either no table at all or all of Stele, and the same call again completes. A reset that was cut is
-// completed by the next boot.
+// Afterwards a disk has either no table at all or all of Stele, and the same call again completes. A reset that was cut
+// is completed by the next boot.
 //
 // What a disk forgets of unflushed writes is another matter: gpt_table_test and tests/crash.
 #include <dlfcn.h>
@@ -210,7 +210,8 @@ class ResetFaults : public FaultTest {
     DiskContents contents = *ProbeDisk(image_);
     const Partition& data = *FindPartition(contents, kDataLabel);
     if (FindPartition(contents, kStateLabel)->fstype != "ext4" || data.fstype != "ext4") return "no file system";
-    absl::StatusOr<LoopMount> mount = LoopMount::Create({image_, data.start, data.size, 512}, "ext4", directory_ + "/data", true);
+    absl::StatusOr<LoopMount> mount =
+        LoopMount::Create({image_, data.start, data.size, 512}, "ext4", directory_ + "/data", true);
     if (!mount.ok()) return std::string(mount.status().message());
     std::string left;
     if (::access((mount->path() + "/lib/etcd/wal").c_str(), F_OK) == 0) left += "etcd";

@@ -93,6 +93,9 @@ def test_the_root_is_found_on_any_bus(folder, bus, sector):
         told = init_lines(made)
         assert any("root: " in line for line in told), told
         assert not any("GPT" in line for line in told), told
+        # Our own disk was recognised, and not taken only because nothing else had come within 20 s.
+        [mount] = [p["body"] for i, p in made.get("phases").items() if i.endswith("root-mount")]
+        assert float(mount["duration"].rstrip("s")) < 15, mount
 
 
 def test_a_corrupt_block_is_a_panic_and_a_reset(folder):

@@ -90,7 +90,8 @@ void BootHistory::End(resource::v1::BootEnd end, const std::string& reason, int6
 
 std::string PanicLine(const std::string& kernel_log) {
   // The most telling first: a panic names the oops before it only in passing.
-  for (const char* sign : {"Kernel panic - not syncing", "BUG: ", "Oops: ", "general protection fault", "init crashed"}) {
+  for (const char* sign :
+       {"Kernel panic - not syncing", "BUG: ", "Oops: ", "general protection fault", "init crashed"}) {
     for (absl::string_view line : absl::StrSplit(kernel_log, '\n')) {
       if (absl::StrContains(line, sign)) return Bare(line);
     }

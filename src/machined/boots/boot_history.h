@@ -1,8 +1,9 @@
-// The last boots of this machine, in one file on STELE-STATE: how each began and how it ended. Pure, but for reading and
-// writing the file.
+// The last boots of this machine, in one file on STELE-STATE: how each began and how it ended. Pure, but for reading
+// and writing the file.
 //
-// An end that was asked for is written before init is told. A boot that has no end when the next one begins ended some other
-// way: what the kernel left in pstore says panic, what init left says watchdog, and without either it was the power.
+// An end that was asked for is written before init is told. A boot that has no end when the next one begins ended some
+// other way: what the kernel left in pstore says panic, what init left says watchdog, and without either it was the
+// power.
 #pragma once
 
 #include <map>
@@ -31,8 +32,8 @@ class BootHistory {
   // Old or new, never torn.
   absl::Status Save(const std::string& path) const;
 
-  // Adds this boot, unless its boot_id is the last one's: then machined was restarted within it. Returns the boot before
-  // when its end was found out just now.
+  // Adds this boot, unless its boot_id is the last one's: then machined was restarted within it. Returns the boot
+  // before when its end was found out just now.
   std::optional<resource::v1::Boot> Begin(const resource::v1::Boot& boot, const EndEvidence& evidence);
   // The running boot is being ended. The last word counts: a forced power-off may follow a reboot.
   void End(resource::v1::BootEnd end, const std::string& reason, int64_t now_seconds);

@@ -32,10 +32,16 @@ TEST_F(BootHistoryTest, EveryKindOfEnd) {
   } cases[] = {
       {true, {}, resource::v1::BOOT_END_REBOOT, "asked by admin"},
       {true, {.watchdog_reset = true}, resource::v1::BOOT_END_REBOOT, "asked by admin"},
-      {true, {.kernel_log = "[1.0] Kernel panic - not syncing: x\n"}, resource::v1::BOOT_END_PANIC, "Kernel panic - not syncing: x; asked by admin"},
+      {true,
+       {.kernel_log = "[1.0] Kernel panic - not syncing: x\n"},
+       resource::v1::BOOT_END_PANIC,
+       "Kernel panic - not syncing: x; asked by admin"},
       {false, {}, resource::v1::BOOT_END_POWER_LOSS, "no word of an end: power loss, or a reset from outside"},
       {false, {.watchdog_reset = true}, resource::v1::BOOT_END_WATCHDOG, "the hardware watchdog was not fed"},
-      {false, {.kernel_log = "a\n<0>[  1.2] BUG: unable\n", .watchdog_reset = true}, resource::v1::BOOT_END_PANIC, "BUG: unable"},
+      {false,
+       {.kernel_log = "a\n<0>[  1.2] BUG: unable\n", .watchdog_reset = true},
+       resource::v1::BOOT_END_PANIC,
+       "BUG: unable"},
       {false, {.kernel_log = "strange"}, resource::v1::BOOT_END_PANIC, "the kernel left a log of its end"},
   };
   for (const Case& c : cases) {
@@ -81,11 +87,14 @@ TEST_F(BootHistoryTest, ATornFileIsToldApartFromNone) {
 TEST_F(BootHistoryTest, ReadsAndErasesWhatTheKernelLeft) {
   EXPECT_EQ(ReadPstore(directory_ + "/none")->text, "");
   ASSERT_TRUE(ReplaceFile(directory_ + "/dmesg-efi-1002", "Panic#1 Part2\n<6>[  1.0] first\n").ok());
-  ASSERT_TRUE(ReplaceFile(directory_ + "/dmesg-efi-1001", "Panic#1 Part1\n<0>[  2.0] Kernel panic - not syncing: sysrq\xff\n").ok());
+  ASSERT_TRUE(
+      ReplaceFile(directory_ + "/dmesg-efi-1001", "Panic#1 Part1\n<0>[  2.0] Kernel panic - not syncing: sysrq\xff\n")
+          .ok());
   ASSERT_TRUE(ReplaceFile(directory_ + "/console-ramoops-0", "not this").ok());
   auto records = ReadPstore(directory_);
   ASSERT_TRUE(records.ok());
-  EXPECT_EQ(records->text, "Panic#1 Part2\n<6>[  1.0] first\nPanic#1 Part1\n<0>[  2.0] Kernel panic - not syncing: sysrq?\n");
+  EXPECT_EQ(records->text,
+            "Panic#1 Part2\n<6>[  1.0] first\nPanic#1 Part1\n<0>[  2.0] Kernel panic - not syncing: sysrq?\n");
   EXPECT_EQ(PanicLine(records->text), "Kernel panic - not syncing: sysrq?");
   ASSERT_TRUE(ErasePstore(*records).ok());
   EXPECT_EQ(ReadPstore(directory_)->text, "");

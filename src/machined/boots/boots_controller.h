@@ -1,8 +1,8 @@
-// Keeps the history of boots (boot_history.h) and is the one way to end the machine: why and by whom is on the disk before
-// init is told.
+// Keeps the history of boots (boot_history.h) and is the one way to end the machine: why and by whom is on the disk
+// before init is told.
 //
-// Once STELE-STATE is mounted this boot is added, the boot before without an end is found out about, and an event tells it.
-// A node without that partition has a history of one boot. Owner thread only.
+// Once STELE-STATE is mounted this boot is added, the boot before without an end is found out about, and an event tells
+// it. A node without that partition has a history of one boot. Owner thread only.
 #pragma once
 
 #include <memory>
@@ -35,8 +35,9 @@ class BootsController : public Controller {
   absl::Status Start(Node& node) override;
   absl::Status Reconcile() override;
 
-  // Writes down that the machine ends and why ("asked by admin (admin) from 192.0.2.1", "upgrade to 0.2.0"), then tells init;
-  // `done` gets init's answer. A disk that does not take it within 3 s (1 s where it is forced) keeps nobody from ending.
+  // Writes down that the machine ends and why ("asked by admin (admin) from 192.0.2.1", "upgrade to 0.2.0"), then tells
+  // init; `done` gets init's answer. A disk that does not take it within 3 s (1 s where it is forced) keeps nobody from
+  // ending.
   void EndMachine(init_protocol::EndAction action, bool force, const std::string& reason, InitClient::Done done);
 
  private:

@@ -33,7 +33,8 @@ absl::StatusOr<PstoreRecords> ReadPstore(const std::string& folder) {
     if (absl::StartsWith(entry->d_name, "dmesg-") && names.size() < kMaxFiles) names.emplace_back(entry->d_name);
   }
   std::sort(names.begin(), names.end());
-  // Each file is a part with a head such as "Panic#1 Part2"; part 1 is the newest end of the log, and so are low numbers.
+  // Each file is a part with a head such as "Panic#1 Part2"; part 1 is the newest end of the log, and so are low
+  // numbers.
   std::reverse(names.begin(), names.end());
   for (const std::string& name : names) {
     std::string path = absl::StrCat(folder, "/", name);

@@ -132,7 +132,8 @@ absl::StatusOr<LoadOption> DecodeLoadOption(absl::string_view bytes) {
   while (path.size() >= kNodeHeader) {
     uint8_t type = path[0], subtype = path[1];
     size_t size = Load<uint16_t>(path, 2);
-    if (size < kNodeHeader || size > path.size()) return absl::InvalidArgumentError("a node of its device path is torn");
+    if (size < kNodeHeader || size > path.size())
+      return absl::InvalidArgumentError("a node of its device path is torn");
     absl::string_view body = path.substr(kNodeHeader, size - kNodeHeader);
     if (type == kEnd) break;
     if (type == kMedia && subtype == kHardDrive && size == kHardDriveSize && body[36] == 2 && body[37] == 2) {

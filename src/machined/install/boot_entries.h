@@ -1,8 +1,8 @@
 // The firmware's boot entries for our boot loader. They only make booting better, never decide which image runs: where
 // firmware has no room for them or forgets them, the removable path EFI/BOOT/BOOTX64.EFI boots.
 //
-// There are four identical ones. When the loader comes back because an image cannot be loaded, firmware goes on with the
-// next entry, which is the loader again, with one try of that image less: it heals within one power-on (tries + 1).
+// There are four identical ones. When the loader comes back because an image cannot be loaded, firmware goes on with
+// the next entry, which is the loader again, with one try of that image less: it heals within one power-on (tries + 1).
 #pragma once
 
 #include <cstdint>

@@ -53,7 +53,8 @@ TEST(LoadOption, EveryCutAndEveryFlippedByteIsTakenCalmly) {
 }
 
 TEST(PlanBootEntries, FourFirstAndTheOthersBehind) {
-  std::map<uint16_t, std::string> existing = {{0, Entry("Windows", {2, 1, 2, "00000000-0000-4000-8000-00000000000b"}, "\\a")}, {1, "garbage"}};
+  std::map<uint16_t, std::string> existing = {
+      {0, Entry("Windows", {2, 1, 2, "00000000-0000-4000-8000-00000000000b"}, "\\a")}, {1, "garbage"}};
   absl::StatusOr<BootEntryPlan> plan = PlanBootEntries(existing, {1, 0}, kLoader, kEsp);
   ASSERT_TRUE(plan.ok());
   EXPECT_EQ(plan->write.size(), 4u);
@@ -94,8 +95,7 @@ TEST_F(BootEntriesTest, AppliesThePlanAndAgainChangesNothing) {
   ASSERT_TRUE(variables.Write(absl::StrCat("BootOrder-", kEfiGlobalGuid), {7, std::string("\0\0", 2)}).ok());
   ASSERT_TRUE(PointBootEntriesTo(kLoader, kEsp, variables).ok());
   EXPECT_EQ(variables.List("Boot0")->size(), 5u);
-  EXPECT_EQ(variables.Read(absl::StrCat("BootOrder-", kEfiGlobalGuid))->data,
-            std::string("\1\0\2\0\3\0\4\0\0\0", 10));
+  EXPECT_EQ(variables.Read(absl::StrCat("BootOrder-", kEfiGlobalGuid))->data, std::string("\1\0\2\0\3\0\4\0\0\0", 10));
   std::string before = Sh({"/bin/ls", "-l", "--full-time", directory_});
   ASSERT_TRUE(PointBootEntriesTo(kLoader, kEsp, variables).ok());
   EXPECT_EQ(Sh({"/bin/ls", "-l", "--full-time", directory_}), before);

@@ -40,7 +40,8 @@ absl::StatusOr<DiskFile> DiskFile::Open(const std::string& path, uint32_t sector
   if (end < 0) return ErrnoStatus("find the size of ", path);
   disk.size_ = end;
   int device_sector = 512;
-  if (disk.is_block_ && ::ioctl(disk.fd(), BLKSSZGET, &device_sector) != 0) return ErrnoStatus("ask ", path, " for its sectors");
+  if (disk.is_block_ && ::ioctl(disk.fd(), BLKSSZGET, &device_sector) != 0)
+    return ErrnoStatus("ask ", path, " for its sectors");
   disk.sector_size_ = sector_size != 0 ? sector_size : device_sector;
   return disk;
 }

@@ -1,5 +1,5 @@
-// A disk, or an image file that stands for one, opened for writing: every byte at an offset, flushed when told, and read
-// back past the page cache.
+// A disk, or an image file that stands for one, opened for writing: every byte at an offset, flushed when told, and
+// read back past the page cache.
 #pragma once
 
 #include <cstdint>

@@ -1,10 +1,11 @@
-// Notes on a disk of ours, in the gap between the partition table and the first partition (at 512 KiB; nobody else's: the
-// table ends below 32 KiB, partitions begin at 1 MiB).
+// Notes on a disk of ours, in the gap between the partition table and the first partition (at 512 KiB; nobody else's:
+// the table ends below 32 KiB, partitions begin at 1 MiB).
 //
 // They are for what must be known before anything is mounted and must outlive the wiping of every partition:
 //  - kInstalling: an installation has begun here, so a half-written table may be written over;
 //  - kReset: somebody asked for a reset, with what to wipe.
-// A note is one block of 4 KiB with its length and SHA-256: torn, it does not exist. Removing it is a write of one sector.
+// A note is one block of 4 KiB with its length and SHA-256: torn, it does not exist. Removing it is a write of one
+// sector.
 #pragma once
 
 #include <string>

@@ -130,7 +130,8 @@ std::vector<DiskInfo> ListDisks(const std::string& sys_block) {
 }
 
 absl::StatusOr<DiskInfo> SelectDisk(const config::v1::DiskSelector& selector, const std::vector<DiskInfo>& disks) {
-  if (IsEmpty(selector)) return absl::InvalidArgumentError("no disk is named: give its path, serial, model, wwid or size");
+  if (IsEmpty(selector))
+    return absl::InvalidArgumentError("no disk is named: give its path, serial, model, wwid or size");
   std::string real_path = selector.path().empty() ? "" : RealPath(selector.path());
   std::vector<DiskInfo> fitting;
   for (const DiskInfo& disk : disks) {

@@ -29,8 +29,8 @@ std::vector<DiskInfo> ListDisks(const std::string& sys_block = "/sys/block");
 // there is.
 absl::StatusOr<DiskInfo> SelectDisk(const config::v1::DiskSelector& selector, const std::vector<DiskInfo>& disks);
 
-// FAILED_PRECONDITION when somebody uses the disk: mounted, swap, stacked upon, or `medium_device` (may be empty), which
-// the node runs from, is it or a part of it.
+// FAILED_PRECONDITION when somebody uses the disk: mounted, swap, stacked upon, or `medium_device` (may be empty),
+// which the node runs from, is it or a part of it.
 absl::Status CheckNotInUse(const std::string& device, const std::string& medium_device,
                            const std::string& sys_block = "/sys/block");
 

@@ -22,7 +22,8 @@ class DiskSelectorTest : public StorageTest {
   void SetUp() override {
     StorageTest::SetUp();
     Disk("nvme0n1", 500, {{"device/serial", "S1\n"}, {"device/model", "Fast SSD 980  \n"}, {"wwid", "eui.0025\n"}});
-    Disk("sda", 64, {{"device/vpd_pg80", std::string("\0\x80\0\4S22 ", 8)}, {"device/model", "Old Disk\n"}, {"ro", "1\n"}});
+    Disk("sda", 64,
+         {{"device/vpd_pg80", std::string("\0\x80\0\4S22 ", 8)}, {"device/model", "Old Disk\n"}, {"ro", "1\n"}});
     Disk("sdb", 64, {{"device/model", "Old\x1b[1m Disk\n"}, {"device/wwid", "naa.5\n"}});
     Disk("sdc", 0, {});
     Disk("loop0", 1, {});

@@ -41,7 +41,8 @@ absl::Status WriteError(int error, const std::string& doing) {
 
 bool IsEfivarfs(const std::string& root) {
   struct statfs info;
-  return ::statfs(root.c_str(), &info) == 0 && static_cast<uint32_t>(info.f_type) == static_cast<uint32_t>(kEfivarfsMagic);
+  return ::statfs(root.c_str(), &info) == 0 &&
+         static_cast<uint32_t>(info.f_type) == static_cast<uint32_t>(kEfivarfsMagic);
 }
 
 // Writable for as long as it lives, where efivarfs was mounted read-only: a stray write can brick a machine.
@@ -87,7 +88,8 @@ absl::StatusOr<EfiVariable> EfiVariables::Read(const std::string& name) const {
   absl::StatusOr<std::string> bytes = ReadFile(absl::StrCat(root_, "/", name), kMaxVariable);
   RETURN_IF_ERROR(bytes.status());
   EfiVariable variable;
-  if (bytes->size() < sizeof variable.attributes) return absl::DataLossError(absl::StrCat(name, ": shorter than its attributes"));
+  if (bytes->size() < sizeof variable.attributes)
+    return absl::DataLossError(absl::StrCat(name, ": shorter than its attributes"));
   std::memcpy(&variable.attributes, bytes->data(), sizeof variable.attributes);
   variable.data = bytes->substr(sizeof variable.attributes);
   return variable;
@@ -107,7 +109,8 @@ absl::StatusOr<std::vector<std::string>> EfiVariables::List(absl::string_view pr
 absl::Status EfiVariables::Write(const std::string& name, const EfiVariable& variable) const {
   absl::StatusOr<EfiVariable> before = Read(name);
   // Each write wears the firmware's flash.
-  if (before.ok() && before->attributes == variable.attributes && before->data == variable.data) return absl::OkStatus();
+  if (before.ok() && before->attributes == variable.attributes && before->data == variable.data)
+    return absl::OkStatus();
   std::string path = absl::StrCat(root_, "/", name), doing = absl::StrCat("write the EFI variable ", name);
   WritableStore writable(root_);
   ClearImmutable(path);
@@ -132,7 +135,8 @@ absl::Status EfiVariables::Remove(const std::string& name) const {
   if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) return absl::OkStatus();
   WritableStore writable(root_);
   ClearImmutable(path);
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return WriteError(errno, absl::StrCat("remove the EFI variable ", name));
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+    return WriteError(errno, absl::StrCat("remove the EFI variable ", name));
   return absl::OkStatus();
 }
 

@@ -1,7 +1,8 @@
 // The firmware's variables, as efivarfs shows them: a file each, NAME-GUID, four bytes of attributes before the data.
 //
-// Firmware is not to be trusted with anything that matters: a store may be full, read-only or forgetful. So every call tells
-// what went wrong by its code, and no caller may need a write to succeed. Blocks (a write may take 100 ms): worker threads.
+// Firmware is not to be trusted with anything that matters: a store may be full, read-only or forgetful. So every call
+// tells what went wrong by its code, and no caller may need a write to succeed. Blocks (a write may take 100 ms):
+// worker threads.
 #pragma once
 
 #include <cstdint>

@@ -42,7 +42,8 @@ TEST_F(EfiVariablesTest, SaysWhatIsWrongWithTheStore) {
   if (::mount("full", directory_.c_str(), "tmpfs", 0, "size=8k") != 0) GTEST_SKIP() << "needs root that may mount";
   EfiVariables variables(directory_);
   absl::Status full;
-  for (int i = 0; i < 10 && full.ok(); ++i) full = variables.Write(absl::StrCat("Boot", i), {7, std::string(3000, 'x')});
+  for (int i = 0; i < 10 && full.ok(); ++i)
+    full = variables.Write(absl::StrCat("Boot", i), {7, std::string(3000, 'x')});
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted) << full;
   EXPECT_LT(variables.List("Boot")->size(), 10u);  // what did not fit left no empty file
   ASSERT_EQ(::mount(nullptr, directory_.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr), 0);

@@ -57,7 +57,8 @@ class Scratch {
     fdisk_disable_dialogs(context.get(), 1);
     uint32_t sector = disk_->sector_size();
     RETURN_IF_ERROR(FdiskStatus(fdisk_save_user_sector_size(context.get(), sector, sector), "set the sector size"));
-    RETURN_IF_ERROR(FdiskStatus(fdisk_assign_device_by_fd(context.get(), fd_.get(), disk_->path().c_str(), 0), "read the table"));
+    RETURN_IF_ERROR(
+        FdiskStatus(fdisk_assign_device_by_fd(context.get(), fd_.get(), disk_->path().c_str(), 0), "read the table"));
     return context;
   }
   absl::Status Copy() {
@@ -75,7 +76,8 @@ class Scratch {
   uint64_t End() const { return disk_->size() - kMiB; }
   absl::Status Put(uint64_t at, size_t size) {
     std::string bytes(size, '\0');
-    if (::pread(fd_.get(), bytes.data(), size, at) != static_cast<ssize_t>(size)) return ErrnoStatus("read a scratch file");
+    if (::pread(fd_.get(), bytes.data(), size, at) != static_cast<ssize_t>(size))
+      return ErrnoStatus("read a scratch file");
     return disk_->Write(at, bytes);
   }
   const DiskFile* disk_;
@@ -111,7 +113,8 @@ absl::StatusOr<size_t> LastPartition(fdisk_context* context, const std::string& 
   if (*last == nullptr) return absl::FailedPreconditionError("the table has no partition");
   const char* name = fdisk_partition_get_name(last->get());
   if (name == nullptr || label != name) {
-    return absl::FailedPreconditionError(absl::StrCat("the last partition is ", name == nullptr ? "nameless" : name, ", not ", label));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the last partition is ", name == nullptr ? "nameless" : name, ", not ", label));
   }
   return found;
 }
@@ -122,7 +125,8 @@ absl::Status WriteNewTable(const DiskFile& disk, const std::vector<PlannedPartit
   ASSIGN_OR_RETURN(Scratch scratch, Scratch::Create(disk));
   ASSIGN_OR_RETURN(Context context, scratch.Assign());
   RETURN_IF_ERROR(FdiskStatus(fdisk_create_disklabel(context.get(), "gpt"), "make a table"));
-  for (const PlannedPartition& partition : plan) RETURN_IF_ERROR(Annotate(AddPartition(context.get(), partition), partition.label));
+  for (const PlannedPartition& partition : plan)
+    RETURN_IF_ERROR(Annotate(AddPartition(context.get(), partition), partition.label));
   RETURN_IF_ERROR(FdiskStatus(fdisk_write_disklabel(context.get()), "make the table"));
   return scratch.Copy();
 }

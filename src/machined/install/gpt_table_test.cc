@@ -81,7 +81,8 @@ TEST_F(GptTableTest, GrowsTheLastPartitionAndNothingElse) {
   EXPECT_FALSE(*GrowLastPartition(Open(), kDataLabel));  // it fits already
   DiskContents before = *ProbeDisk(image_);
   ASSERT_EQ(::truncate(image_.c_str(), 6000 * kMiB + 12288), 0);
-  EXPECT_EQ(GrowLastPartition(Open(), kStateLabel).status().message(), "the last partition is STELE-DATA, not STELE-STATE");
+  EXPECT_EQ(GrowLastPartition(Open(), kStateLabel).status().message(),
+            "the last partition is STELE-DATA, not STELE-STATE");
   auto grown = GrowLastPartition(Open(), kDataLabel);
   ASSERT_TRUE(grown.ok()) << grown.status();
   EXPECT_TRUE(*grown);

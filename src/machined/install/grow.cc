@@ -17,7 +17,8 @@ namespace {
 constexpr unsigned long kExt4ResizeFs = _IOW('f', 16, uint64_t);
 constexpr uint64_t kWorthwhile = 16 << 20;  // less than that may be the rest that ext4 leaves at the end of a device
 
-// The kernel goes on with the sizes it read at its start; nobody may be made to read the table anew while others use it.
+// The kernel goes on with the sizes it read at its start; nobody may be made to read the table anew while others use
+// it.
 absl::Status TellKernel(const DiskFile& disk, const Partition& partition) {
   blkpg_partition change = {};
   change.start = partition.start;

@@ -47,7 +47,8 @@ absl::StatusOr<FoundInstall> FindInstall(const std::string& device, const std::s
 
 absl::Status CountMediumBoot(const FoundInstall& found, const std::string& work) {
   ASSIGN_OR_RETURN(LoopMount state, MountStateOf(found.device, work, /*read_only=*/false));
-  RETURN_IF_ERROR(ReplaceFile(absl::StrCat(state.path(), "/", kCount), absl::StrCat(found.medium_boots + 1, "\n"), 0600));
+  RETURN_IF_ERROR(
+      ReplaceFile(absl::StrCat(state.path(), "/", kCount), absl::StrCat(found.medium_boots + 1, "\n"), 0600));
   return state.Close();
 }
 
@@ -64,7 +65,8 @@ absl::Status InstallController::Reconcile() {
     ::unlink(absl::StrCat(kState, kCount).c_str());
     return absl::OkStatus();
   }
-  bool wanted = runner_.facts().medium == BootMedium::kMemory && node_->config() != nullptr && node_->config()->has_install();
+  bool wanted =
+      runner_.facts().medium == BootMedium::kMemory && node_->config() != nullptr && node_->config()->has_install();
   // Not before the node's own disk is known: that one is not to be taken.
   if (!wanted || at_work_ || !node_->data_ready()) return absl::OkStatus();
   if (!found_wrong_.ok()) return std::exchange(found_wrong_, absl::OkStatus());  // told, and tried again later
@@ -103,9 +105,10 @@ void InstallController::OnLooked(const Look& look) {
     case InstallDecision::kBootDisk:
       return Reboot(absl::StrCat(look.found.device, " carries Stele: boot it"));
     case InstallDecision::kStay:
-      node_->Emit("install", look.found.device,
-                  "the disk carries Stele, and the firmware keeps starting the medium: remove it, or change the boot order",
-                  machine::v1::SEVERITY_WARNING);
+      node_->Emit(
+          "install", look.found.device,
+          "the disk carries Stele, and the firmware keeps starting the medium: remove it, or change the boot order",
+          machine::v1::SEVERITY_WARNING);
   }
 }
 
@@ -117,7 +120,8 @@ void InstallController::Install() {
       request,
       [this, step, alive = alive_](const machine::v1::InstallResponse& response) {
         if (!*alive) return;
-        if (!response.warning().empty()) node_->Emit("install", "disk", response.warning(), machine::v1::SEVERITY_WARNING);
+        if (!response.warning().empty())
+          node_->Emit("install", "disk", response.warning(), machine::v1::SEVERITY_WARNING);
         if (std::exchange(*step, response.step()) != response.step()) node_->Emit("install", "disk", response.step());
       },
       [this, alive = alive_](const absl::Status& status) {
@@ -131,9 +135,11 @@ void InstallController::Install() {
 
 void InstallController::Reboot(const std::string& reason) {
   node_->Emit("install", "reboot", reason);
-  boots_.EndMachine(init_protocol::EndAction::kReboot, /*force=*/false, reason, [this, alive = alive_](const absl::Status& status) {
-    if (*alive && !status.ok()) node_->Emit("install", "reboot", status.message(), machine::v1::SEVERITY_ERROR);
-  });
+  boots_.EndMachine(init_protocol::EndAction::kReboot, /*force=*/false, reason,
+                    [this, alive = alive_](const absl::Status& status) {
+                      if (*alive && !status.ok())
+                        node_->Emit("install", "reboot", status.message(), machine::v1::SEVERITY_ERROR);
+                    });
 }
 
 }  // namespace stele::machined

@@ -1,9 +1,9 @@
 // The configuration's `install:`: a node that was booted from a medium puts itself onto the disk and reboots into it.
 //
-// It never loops. A disk that carries Stele is booted, not installed onto again, save with `wipe` where another configuration
-// or another image is to be installed than the one before. And a medium that the firmware starts again and again, although the
-// disk carries Stele, is left after three times (counted on STELE-STATE): then the node goes on from memory and says so.
-// Owner thread only.
+// It never loops. A disk that carries Stele is booted, not installed onto again, save with `wipe` where another
+// configuration or another image is to be installed than the one before. And a medium that the firmware starts again
+// and again, although the disk carries Stele, is left after three times (counted on STELE-STATE): then the node goes on
+// from memory and says so. Owner thread only.
 #pragma once
 
 #include <memory>

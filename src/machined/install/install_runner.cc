@@ -30,7 +30,9 @@ void InstallRunner::Start(Request request, Progress progress, Done done) {
   if (busy_) return done(absl::ResourceExhaustedError("an installation is under way: try again when it is done"));
   busy_ = true;
   std::thread([this, request = std::move(request), progress, done] {
-    auto tell = [this, progress](const InstallResponse& response) { loop_.Post([progress, response] { progress(response); }); };
+    auto tell = [this, progress](const InstallResponse& response) {
+      loop_.Post([progress, response] { progress(response); });
+    };
     absl::Status status = Run(request, tell);
     loop_.Post([this, done, status] {
       busy_ = false;

@@ -1,5 +1,5 @@
-// Runs installations, one at a time, each on a thread of its own; for InstallService and for the configuration's `install:`.
-// Owner thread only.
+// Runs installations, one at a time, each on a thread of its own; for InstallService and for the configuration's
+// `install:`. Owner thread only.
 #pragma once
 
 #include <functional>

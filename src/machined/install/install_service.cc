@@ -24,7 +24,8 @@ class InstallService final : public v1::InstallService::CallbackService {
                                                          const v1::InstallRequest* request) override {
     auto* writer = new Writer(api_.node.loop());
     // gRPC's request ends with the call; the installation does not.
-    api_.node.loop().Post([this, writer, request = *request, caller = CallerOf(*context)] { Begin(writer, request, caller); });
+    api_.node.loop().Post(
+        [this, writer, request = *request, caller = CallerOf(*context)] { Begin(writer, request, caller); });
     return writer;
   }
 
@@ -87,14 +88,14 @@ class InstallService final : public v1::InstallService::CallbackService {
 
   void WriteDownAndReboot(const std::string& disk, const ResetWish& wish, grpc::ServerUnaryReactor* reactor) {
     auto written = std::make_shared<absl::Status>();
-    api_.node.loop().RunBlocking([written, disk, wish] { *written = WriteResetWish(disk, wish); },
-                                 [this, written, reactor, caller = wish.asked_by] {
-                                   if (!written->ok()) return reactor->Finish(ToGrpc(*written));
-                                   api_.node.Emit("system", "reset", absl::StrCat("asked by ", caller), v1::SEVERITY_WARNING);
-                                   api_.boots.EndMachine(
-                                       EndAction::kReboot, /*force=*/false, absl::StrCat("reset, asked by ", caller),
-                                       [reactor](const absl::Status& status) { reactor->Finish(ToGrpc(status)); });
-                                 });
+    api_.node.loop().RunBlocking(
+        [written, disk, wish] { *written = WriteResetWish(disk, wish); },
+        [this, written, reactor, caller = wish.asked_by] {
+          if (!written->ok()) return reactor->Finish(ToGrpc(*written));
+          api_.node.Emit("system", "reset", absl::StrCat("asked by ", caller), v1::SEVERITY_WARNING);
+          api_.boots.EndMachine(EndAction::kReboot, /*force=*/false, absl::StrCat("reset, asked by ", caller),
+                                [reactor](const absl::Status& status) { reactor->Finish(ToGrpc(status)); });
+        });
   }
 
   NodeApi& api_;

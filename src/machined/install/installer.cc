@@ -50,8 +50,8 @@ absl::StatusOr<std::string> FileSha256(const std::string& path) {
   }
 }
 
-// The partitions the kernel knows are not the disk's any more, or not yet. Where it fails (somebody has the disk open) the
-// kernel learns of them at the next boot, before which nobody needs them.
+// The partitions the kernel knows are not the disk's any more, or not yet. Where it fails (somebody has the disk open)
+// the kernel learns of them at the next boot, before which nobody needs them.
 void ReadTableAnew(const DiskFile& disk) {
   for (int i = 0; disk.is_block() && i < 20; ++i) {
     if (::ioctl(disk.fd(), BLKRRPART) == 0 || errno != EBUSY) return;
@@ -208,7 +208,8 @@ absl::StatusOr<std::string> Installer::LoaderName() {
   return absl::StrCat("EFI/systemd/boot-", absl::BytesToHexString(sum.Finish()).substr(0, 8), ".efi");
 }
 
-absl::Status Installer::WriteEspFile(const std::string& root, const std::string& path, const InstallSource::Part& part) {
+absl::Status Installer::WriteEspFile(const std::string& root, const std::string& path,
+                                     const InstallSource::Part& part) {
   std::string file = absl::StrCat(root, "/", path);
   RETURN_IF_ERROR(MakeDirectories(file.substr(0, file.rfind('/'))));
   UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
@@ -233,7 +234,8 @@ absl::Status Installer::WriteEsp() {
   std::vector<std::string> argv = options_.make_esp;
   bool fat = options_.esp_type == "vfat";
   if (fat) {
-    argv.insert(argv.end(), {"-S", absl::StrCat(disk_->sector_size()), "--offset", absl::StrCat(esp.start / disk_->sector_size())});
+    argv.insert(argv.end(),
+                {"-S", absl::StrCat(disk_->sector_size()), "--offset", absl::StrCat(esp.start / disk_->sector_size())});
   } else {
     argv.insert(argv.end(), {"-E", absl::StrCat("offset=", esp.start)});
   }
@@ -335,7 +337,8 @@ absl::Status Installer::Boot() {
                             esp->size / disk_->sector_size(), esp->uuid};
   absl::Status status = options_.point_boot_entries(loader_name_, partition);
   if (status.ok()) return absl::OkStatus();
-  progress_.warning = absl::StrCat("no boot entries (", status.message(), "): the disk boots by EFI/BOOT/BOOTX64.EFI, "
+  progress_.warning = absl::StrCat("no boot entries (", status.message(),
+                                   "): the disk boots by EFI/BOOT/BOOTX64.EFI, "
                                    "if the firmware's own order comes to it");
   tell_(progress_);
   progress_.warning.clear();

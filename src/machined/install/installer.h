@@ -6,13 +6,12 @@
 //   image   root slot A and the ESP       }
 //   state   configuration, manifest       } contents at their offsets, before there is a table
 //   data    an empty file system for /var }
-//   table   all of it flushed and read back from the disk; then the table, whose last sector is the commit; the note goes
-//   boot    boot entries, where firmware takes them
-//   done
+//   table   all of it flushed and read back from the disk; then the table, whose last sector is the commit; the note
+//   goes boot    boot entries, where firmware takes them done
 //
 // So a disk has either no table (the note says that it may be installed onto again) or all of Stele. Doing it again is
-// always right. GUIDs are fresh and random. Memory is bounded: chunks of the image, buffers of 1 MiB. Blocks for minutes:
-// a thread of its own. One at a time.
+// always right. GUIDs are fresh and random. Memory is bounded: chunks of the image, buffers of 1 MiB. Blocks for
+// minutes: a thread of its own. One at a time.
 #pragma once
 
 #include <functional>
@@ -42,13 +41,13 @@ struct InstallSource {
 
 struct InstallOptions {
   std::string disk;
-  bool wipe = false;            // also a disk that holds something
+  bool wipe = false;             // also a disk that holds something
   std::string medium_device;     // never this one, or the disk that it is a part of
   std::string medium_partition;  // nor the disk with this partition UUID, which the loader came from
-  uint32_t sector_size = 0;     // 0: the device's
+  uint32_t sector_size = 0;      // 0: the device's
   StorageTools tools;
-  // The ESP's file system: vfat, or ext4 in tests on a kernel without. Place, device and size are put behind the command. -I:
-  // a whole disk is meant.
+  // The ESP's file system: vfat, or ext4 in tests on a kernel without. Place, device and size are put behind the
+  // command. -I: a whole disk is meant.
   std::vector<std::string> make_esp = {"/usr/sbin/mkfs.fat", "-I", "-F", "32", "-n", "ESP"};
   std::string esp_type = "vfat";
   std::string work = "/run/stele/install";  // for mounts and small files

@@ -1,5 +1,5 @@
-// For tests: an image in memory, and an installation onto a file. This kernel may have no vfat: where it cannot be mounted the
-// ESP is an ext4, with everything else as it is on a node.
+// For tests: an image in memory, and an installation onto a file. This kernel may have no vfat: where it cannot be
+// mounted the ESP is an ext4, with everything else as it is on a node.
 #pragma once
 
 #include <memory>

@@ -50,9 +50,10 @@ class InstallerTest : public StorageTest {
 TEST_F(InstallerTest, FromAnEmptyDiskToAllOfIt) {
   auto plan = Plan();
   ASSERT_TRUE(plan.ok()) << plan.status();
-  EXPECT_THAT(*plan, ElementsAre(absl::StrCat("install Stele 0.1.0 on ", image_), "make ESP, 512 MiB", "make STELE-ROOT-A, 1024 MiB",
-                                 "make STELE-ROOT-B, 1024 MiB", "make STELE-STATE, 256 MiB", "make STELE-DATA, 582 MiB",
-                                 "add boot entries to the firmware"));
+  EXPECT_THAT(*plan,
+              ElementsAre(absl::StrCat("install Stele 0.1.0 on ", image_), "make ESP, 512 MiB",
+                          "make STELE-ROOT-A, 1024 MiB", "make STELE-ROOT-B, 1024 MiB", "make STELE-STATE, 256 MiB",
+                          "make STELE-DATA, 582 MiB", "add boot entries to the firmware"));
   EXPECT_EQ(ProbeDisk(image_)->found, "");  // only looked at
   EspPartition esp;
   options_.point_boot_entries = [&](const std::string&, const EspPartition& partition) {
@@ -71,7 +72,8 @@ TEST_F(InstallerTest, FromAnEmptyDiskToAllOfIt) {
   EXPECT_FALSE(ReadDiskNote(image_, DiskNote::kInstalling).ok());
   EXPECT_THAT(Sh({"/usr/sbin/sfdisk", "--verify", image_}), HasSubstr("No errors detected"));
   for (const char* label : {kStateLabel, kDataLabel}) {
-    EXPECT_THAT(Sh({"/usr/sbin/e2fsck", "-fn", absl::StrCat(image_, "?offset=", FindPartition(*ProbeDisk(image_), label)->start)}),
+    EXPECT_THAT(Sh({"/usr/sbin/e2fsck", "-fn",
+                    absl::StrCat(image_, "?offset=", FindPartition(*ProbeDisk(image_), label)->start)}),
                 Not(HasSubstr("exit")));
   }
 }

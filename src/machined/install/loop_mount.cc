@@ -47,8 +47,8 @@ absl::StatusOr<LoopDevice> SetUpLoop(const LoopRange& range, bool read_only) {
 
 }  // namespace
 
-absl::StatusOr<LoopMount> LoopMount::Create(const LoopRange& range, const std::string& fstype, const std::string& target,
-                                            bool read_only) {
+absl::StatusOr<LoopMount> LoopMount::Create(const LoopRange& range, const std::string& fstype,
+                                            const std::string& target, bool read_only) {
   ASSIGN_OR_RETURN(LoopDevice loop, SetUpLoop(range, read_only));
   std::string options = absl::StrCat(read_only ? "ro" : "rw", ",nosuid,nodev,noexec");
   if (read_only && fstype == "ext4") options += ",noload";  // looking at a disk replays no journal

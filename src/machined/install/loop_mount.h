@@ -1,8 +1,9 @@
 // A file system at an offset of a disk, mounted through a loop device.
 //
-// An installation fills file systems before the disk has a table, so there are no partitions to mount. Telling the kernel of
-// them (BLKPG_ADD_PARTITION) would also make udev, and whoever looks for our partitions by name, find a disk that is
-// not installed yet; and they would stay when machined is killed. A loop device is nobody's business and goes with its mount.
+// An installation fills file systems before the disk has a table, so there are no partitions to mount. Telling the
+// kernel of them (BLKPG_ADD_PARTITION) would also make udev, and whoever looks for our partitions by name, find a disk
+// that is not installed yet; and they would stay when machined is killed. A loop device is nobody's business and goes
+// with its mount.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The image that this node was booted from, as the medium carries it: everything up to the root part in a file, the root part
-// on a device. Signature, manifest and every chunk are checked: what is installed is what somebody signed.
+// The image that this node was booted from, as the medium carries it: everything up to the root part in a file, the
+// root part on a device. Signature, manifest and every chunk are checked: what is installed is what somebody signed.
 #pragma once
 
 #include <string>

@@ -45,7 +45,8 @@ std::string Work(const StorageOptions& options) { return options.root + "/run/st
 std::string CheckKept(const std::string& path) {
   if (path.empty() || path.size() > kMaxPath) return absl::StrCat("a path to keep has 1 to ", kMaxPath, " characters");
   for (absl::string_view part : absl::StrSplit(path, '/')) {
-    if (part.empty() || part == "." || part == "..") return absl::StrCat("'", path, "' is no path below /var, such as lib/etcd");
+    if (part.empty() || part == "." || part == "..")
+      return absl::StrCat("'", path, "' is no path below /var, such as lib/etcd");
   }
   return path.find('\0') == std::string::npos ? "" : "a path to keep holds a zero";
 }
@@ -69,8 +70,8 @@ absl::Status ZeroAll(const DiskFile& file, const Place& place, const std::string
   return absl::OkStatus();
 }
 
-// What makes a file system of it: its head and end, and every copy of ext4's superblock. The copies begin groups 1 and the
-// powers of 3, 5 and 7; a page at each group's start covers them.
+// What makes a file system of it: its head and end, and every copy of ext4's superblock. The copies begin groups 1 and
+// the powers of 3, 5 and 7; a page at each group's start covers them.
 absl::Status ZeroHeads(const DiskFile& file, const Place& place) {
   constexpr uint64_t kGroup = 128 * kMiB;  // 32,768 blocks of 4 KiB
   RETURN_IF_ERROR(file.Zero(place.offset, std::min(kMiB, place.size)));
@@ -117,7 +118,8 @@ absl::Status EmptyData(const Place& place, const std::vector<std::string>& keep,
   if (is_device) RETURN_IF_ERROR(CheckFilesystem(place.path, /*force=*/true, options.tools));
   absl::StatusOr<LoopMount> mount = LoopMount::Create({place.path, place.offset, place.size, 512}, "ext4",
                                                       absl::StrCat(Work(options), "/data"), /*read_only=*/false);
-  if (!mount.ok()) return absl::DataLossError(absl::StrCat("what is to be kept cannot be read: ", mount.status().message()));
+  if (!mount.ok())
+    return absl::DataLossError(absl::StrCat("what is to be kept cannot be read: ", mount.status().message()));
   RETURN_IF_ERROR(EmptyTree(mount->path(), keep));
   return mount->Close();
 }
@@ -140,12 +142,14 @@ absl::StatusOr<DiskContents> ProbeOurs(const std::string& disk) {
 }  // namespace
 
 absl::Status CheckReset(const ResetRequest& request) {
-  if (!request.state() && !request.data()) return absl::InvalidArgumentError("nothing to reset: ask for state, data or both");
+  if (!request.state() && !request.data())
+    return absl::InvalidArgumentError("nothing to reset: ask for state, data or both");
   if (request.keep_size() > 0 && !request.data()) return absl::InvalidArgumentError("keep goes with data");
   if (request.keep_size() > 0 && request.thorough()) {
     return absl::InvalidArgumentError("keep and thorough exclude each other: what stays cannot be overwritten");
   }
-  if (request.keep_size() > kMaxKept) return absl::InvalidArgumentError(absl::StrCat("at most ", kMaxKept, " paths can be kept"));
+  if (request.keep_size() > kMaxKept)
+    return absl::InvalidArgumentError(absl::StrCat("at most ", kMaxKept, " paths can be kept"));
   for (const std::string& path : request.keep()) {
     if (std::string wrong = CheckKept(path); !wrong.empty()) return absl::InvalidArgumentError(wrong);
   }
@@ -180,7 +184,8 @@ absl::StatusOr<std::optional<ResetWish>> ReadResetWish(const std::string& disk) 
   RETURN_IF_ERROR(note.status());
   size_t end = note->find('\n');
   ResetWish wish;
-  bool good = end != std::string::npos && wish.request.ParseFromString(note->substr(end + 1)) && CheckReset(wish.request).ok();
+  bool good =
+      end != std::string::npos && wish.request.ParseFromString(note->substr(end + 1)) && CheckReset(wish.request).ok();
   if (!good) return absl::DataLossError(absl::StrCat(disk, " asks for a reset that this version does not understand"));
   wish.asked_by = note->substr(0, end);
   return std::optional<ResetWish>(std::move(wish));
@@ -189,21 +194,25 @@ absl::StatusOr<std::optional<ResetWish>> ReadResetWish(const std::string& disk) 
 absl::Status CarryOutReset(const std::string& path, const ResetWish& wish, const StorageOptions& options,
                            const std::function<void(const std::string&)>& progress) {
   for (const char* name : {"state", "data"}) UnmountLeftover(absl::StrCat(Work(options), "/", name));
-  for (const auto& [asked, target] : {std::pair(wish.request.state(), options.state_target),
-                                      std::pair(wish.request.data(), options.data_target)}) {
+  for (const auto& [asked, target] :
+       {std::pair(wish.request.state(), options.state_target), std::pair(wish.request.data(), options.data_target)}) {
     ASSIGN_OR_RETURN(bool mounted, IsMounted(options.root + target));
-    if (asked && mounted) return absl::FailedPreconditionError(absl::StrCat("a reset is asked for, and ", target, " is in use: reboot first"));
+    if (asked && mounted)
+      return absl::FailedPreconditionError(
+          absl::StrCat("a reset is asked for, and ", target, " is in use: reboot first"));
   }
   ASSIGN_OR_RETURN(DiskContents contents, ProbeOurs(path));
   const Partition* data = FindPartition(contents, kDataLabel);
   const Partition* state = FindPartition(contents, kStateLabel);
   if (wish.request.data() && data != nullptr) {
     progress(absl::StrCat("reset asked by ", wish.asked_by, ": ", kDataLabel));
-    RETURN_IF_ERROR(Annotate(ResetData(PlaceOf(path, *data), wish.request, options, progress), absl::StrCat("reset ", kDataLabel)));
+    RETURN_IF_ERROR(
+        Annotate(ResetData(PlaceOf(path, *data), wish.request, options, progress), absl::StrCat("reset ", kDataLabel)));
   }
   if (wish.request.state() && state != nullptr) {
     progress(absl::StrCat("reset asked by ", wish.asked_by, ": ", kStateLabel));
-    RETURN_IF_ERROR(Annotate(ResetState(PlaceOf(path, *state), options, progress), absl::StrCat("reset ", kStateLabel)));
+    RETURN_IF_ERROR(
+        Annotate(ResetState(PlaceOf(path, *state), options, progress), absl::StrCat("reset ", kStateLabel)));
   }
   ASSIGN_OR_RETURN(DiskFile disk, DiskFile::Open(path));
   RETURN_IF_ERROR(disk.Flush());

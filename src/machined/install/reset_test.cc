@@ -140,10 +140,12 @@ TEST_F(ResetTest, ANoteOfAnotherVersionIsTold) {
 
 TEST_F(StorageTest, ADiskOfSomebodyElseTakesNoWish) {
   MakeImage(200 * kMiB);
-  EXPECT_THAT(WriteResetWish(image_, {Request(true, true), "x"}).message(), HasSubstr("is not divided as Stele divides a disk"));
+  EXPECT_THAT(WriteResetWish(image_, {Request(true, true), "x"}).message(),
+              HasSubstr("is not divided as Stele divides a disk"));
 }
 
-// The file system follows the partition, while it is mounted, and also when only the table had grown before a power cut.
+// The file system follows the partition, while it is mounted, and also when only the table had grown before a power
+// cut.
 TEST_F(ResetTest, GrowsOnALargerDisk) {
   EXPECT_FALSE(*GrowDataPartition(loop_));
   Unmount();

@@ -47,11 +47,13 @@ void PublishLoader(const UpgradePlace& place, const image_file::Header& header, 
 }  // namespace
 
 absl::Status ActivateStaged(const UpgradePlace& place, const UpgradeStore& store, const AddBootEntries& add_entries,
-                            const ActivateOptions& options, const KeepGoing& keep_going, std::vector<std::string>* warnings) {
+                            const ActivateOptions& options, const KeepGoing& keep_going,
+                            std::vector<std::string>* warnings) {
   UpgradeRecord record = store.Load(warnings);
   if (!IsStaged(record.state())) return absl::FailedPreconditionError("nothing is staged");
   std::optional<image_file::Header> header = store.Manifest(record.slot(), warnings);
-  if (!header.has_value() || header->manifest.verity().root_hash() != record.root_hash() || record.slot() != place.other_slot) {
+  if (!header.has_value() || header->manifest.verity().root_hash() != record.root_hash() ||
+      record.slot() != place.other_slot) {
     return absl::FailedPreconditionError("what is staged is not known any more: stage the image again");
   }
   ASSIGN_OR_RETURN(Esp esp, Esp::Open(place.esp.target()));
@@ -131,13 +133,15 @@ absl::Status FailRunning(const UpgradePlace& place, const UpgradeStore& store, c
   return Annotate(noted, "note why it failed");
 }
 
-absl::StatusOr<std::string> ActivateOther(const UpgradePlace& place, const UpgradeStore& store, const ActivateOptions& options,
-                                          bool validate_only, const KeepGoing& keep_going) {
+absl::StatusOr<std::string> ActivateOther(const UpgradePlace& place, const UpgradeStore& store,
+                                          const ActivateOptions& options, bool validate_only,
+                                          const KeepGoing& keep_going) {
   ASSIGN_OR_RETURN(Esp esp, Esp::Open(place.esp.target()));
   ASSIGN_OR_RETURN(std::vector<BootEntry> entries, esp.List());
   std::vector<std::string> passed_over;
   std::optional<image_file::Header> header = store.Manifest(place.other_slot, &passed_over);
-  if (!header.has_value()) return absl::FailedPreconditionError(absl::StrCat("slot ", place.other_slot, " holds no image to go back to"));
+  if (!header.has_value())
+    return absl::FailedPreconditionError(absl::StrCat("slot ", place.other_slot, " holds no image to go back to"));
   std::string root_hash = absl::BytesToHexString(header->manifest.verity().root_hash());
   std::optional<BootEntry> other;
   for (const BootEntry& entry : InLoaderOrder(entries)) {
@@ -145,7 +149,8 @@ absl::StatusOr<std::string> ActivateOther(const UpgradePlace& place, const Upgra
     if (!other.has_value() && found.ok() && *found == root_hash && *found != place.running_root_hash) other = entry;
   }
   if (!other.has_value() || other->failed()) {
-    return absl::FailedPreconditionError(absl::StrCat("slot ", place.other_slot, " holds no image that could be gone back to"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("slot ", place.other_slot, " holds no image that could be gone back to"));
   }
   std::string version = header->manifest.version();
   if (validate_only) return version;
@@ -153,7 +158,10 @@ absl::StatusOr<std::string> ActivateOther(const UpgradePlace& place, const Upgra
   const image::v1::Part& uki = header->part(header->Find(PartKind::PART_KIND_UKI));
   RETURN_IF_ERROR(esp.Verify(*other, {uki.size(), uki.sha256(), root_hash}));
   RETURN_IF_ERROR(VerifyRoot(place, *header, keep_going));
-  uint64_t number = NextNumber(entries);
+  // Asked again after a cut, it has its number already.
+  bool done = other->kind == BootEntry::Kind::kCounted && other->left == kTrialTries &&
+              other->number + 1 == NextNumber(entries);
+  uint64_t number = done ? other->number : NextNumber(entries);
   UpgradeRecord record;
   record.set_version(version);
   record.set_from_version(place.running_version);
@@ -169,7 +177,8 @@ absl::StatusOr<std::string> ActivateOther(const UpgradePlace& place, const Upgra
   return version;
 }
 
-absl::StatusOr<std::string> DropStaged(const UpgradePlace& place, const UpgradeStore& store, const std::string& asked_by) {
+absl::StatusOr<std::string> DropStaged(const UpgradePlace& place, const UpgradeStore& store,
+                                       const std::string& asked_by) {
   std::vector<std::string> passed_over;
   UpgradeRecord record = store.Load(&passed_over);
   if (!IsStaged(record.state()) && record.state() != resource::v1::UPGRADE_STATE_STAGING) {
@@ -191,9 +200,10 @@ absl::StatusOr<std::string> DropStaged(const UpgradePlace& place, const UpgradeS
     if (entry.number == record.number()) RETURN_IF_ERROR(esp.Remove(entry));
   }
   RETURN_IF_ERROR(window.Close());
+  RETURN_IF_ERROR(store.RemoveManifest(record.slot()));
+  // Last: a call that was cut before finds something to drop.
   SetState(record, resource::v1::UPGRADE_STATE_CANCELLED, asked_by);
   RETURN_IF_ERROR(store.Save(record));
-  RETURN_IF_ERROR(store.RemoveManifest(record.slot()));
   return record.version();
 }
 

@@ -23,7 +23,8 @@ struct ActivateOptions {
 // Reads the staged image back once more, gives its loader its name and boot entries, and its UKI three
 // tries. FAILED_PRECONDITION when nothing is staged. `warnings` gets what failed without harm.
 absl::Status ActivateStaged(const UpgradePlace& place, const UpgradeStore& store, const AddBootEntries& add_entries,
-                            const ActivateOptions& options, const KeepGoing& keep_going, std::vector<std::string>* warnings);
+                            const ActivateOptions& options, const KeepGoing& keep_going,
+                            std::vector<std::string>* warnings);
 
 // The image that runs is good: its UKI loses its counter. OK when it has none. Works without a store: a
 // node whose state partition is gone still ends its trial. `warnings`: what could not be written down.
@@ -34,11 +35,13 @@ absl::Status FailRunning(const UpgradePlace& place, const UpgradeStore& store, c
 
 // On a good image: the other slot's UKI gets three tries under the next number. The version it is; NOT_FOUND or
 // FAILED_PRECONDITION when there is none that could boot. With `validate_only` nothing is changed.
-absl::StatusOr<std::string> ActivateOther(const UpgradePlace& place, const UpgradeStore& store, const ActivateOptions& options,
-                                          bool validate_only, const KeepGoing& keep_going);
+absl::StatusOr<std::string> ActivateOther(const UpgradePlace& place, const UpgradeStore& store,
+                                          const ActivateOptions& options, bool validate_only,
+                                          const KeepGoing& keep_going);
 
 // Drops what is staged, planned or activated. The version it was.
-absl::StatusOr<std::string> DropStaged(const UpgradePlace& place, const UpgradeStore& store, const std::string& asked_by);
+absl::StatusOr<std::string> DropStaged(const UpgradePlace& place, const UpgradeStore& store,
+                                       const std::string& asked_by);
 
 // The entry of the ESP that runs: the one the loader named, else the one with the running root. NOT_FOUND
 // without one.

@@ -67,7 +67,8 @@ bool LoaderPrefers(const BootEntry& a, const BootEntry& b) {
 }
 
 std::vector<BootEntry> InLoaderOrder(std::vector<BootEntry> entries) {
-  entries.erase(std::remove_if(entries.begin(), entries.end(), [](const BootEntry& e) { return !e.bootable(); }), entries.end());
+  entries.erase(std::remove_if(entries.begin(), entries.end(), [](const BootEntry& e) { return !e.bootable(); }),
+                entries.end());
   std::stable_sort(entries.begin(), entries.end(), LoaderPrefers);
   return entries;
 }

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "machined/upgrade/direct_io.h"
 #include "image_file/sha256.h"
+#include "machined/upgrade/direct_io.h"
 
 namespace stele::machined {
 namespace {
@@ -13,13 +13,15 @@ uint64_t SizeOf(const PartHashes& part, size_t chunk) {
 }
 
 // Whether the chunk on the disk is the manifest's. `whole` gets its bytes, too.
-absl::StatusOr<bool> Fits(int fd, const PartHashes& part, size_t chunk, DirectBuffer& buffer, image_file::Sha256* whole) {
+absl::StatusOr<bool> Fits(int fd, const PartHashes& part, size_t chunk, DirectBuffer& buffer,
+                          image_file::Sha256* whole) {
   image_file::Sha256 hash;
-  absl::Status read = ReadDirect(fd, chunk * uint64_t{part.chunk_size}, SizeOf(part, chunk), buffer, [&](absl::string_view bytes) {
-    hash.Update(bytes);
-    if (whole != nullptr) whole->Update(bytes);
-    return absl::OkStatus();
-  });
+  absl::Status read =
+      ReadDirect(fd, chunk * uint64_t{part.chunk_size}, SizeOf(part, chunk), buffer, [&](absl::string_view bytes) {
+        hash.Update(bytes);
+        if (whole != nullptr) whole->Update(bytes);
+        return absl::OkStatus();
+      });
   if (absl::IsDataLoss(read)) return false;  // it ends before
   RETURN_IF_ERROR(read);
   return hash.Finish() == part.chunks[chunk];

@@ -26,7 +26,8 @@ absl::Status ReadDirect(int fd, uint64_t offset, uint64_t size, DirectBuffer& bu
     if (got < 0) return ErrnoStatus("read at ", offset);
     size_t taken = std::min<size_t>(got, wanted);
     // A short read in the middle would leave the next offset unaligned.
-    if (taken < wanted && taken % kDirectAlign != 0) return absl::DataLossError(absl::StrCat("it ends at ", offset + taken));
+    if (taken < wanted && taken % kDirectAlign != 0)
+      return absl::DataLossError(absl::StrCat("it ends at ", offset + taken));
     if (taken == 0) return absl::DataLossError(absl::StrCat("it ends at ", offset));
     RETURN_IF_ERROR(sink(absl::string_view(buffer.data(), taken)));
     offset += taken;

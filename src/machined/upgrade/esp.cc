@@ -66,7 +66,8 @@ absl::Status Esp::Verify(const BootEntry& entry, const ExpectedFile& expected) c
   RETURN_IF_ERROR(folder_.ReadBack(name, expected.size, expected.sha256));
   ASSIGN_OR_RETURN(std::string root_hash, RootHashIn(entry));
   if (!expected.root_hash.empty() && root_hash != expected.root_hash) {
-    return absl::DataLossError(absl::StrCat(name, " names the root '", root_hash, "' instead of '", expected.root_hash, "'"));
+    return absl::DataLossError(
+        absl::StrCat(name, " names the root '", root_hash, "' instead of '", expected.root_hash, "'"));
   }
   return absl::OkStatus();
 }

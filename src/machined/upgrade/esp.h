@@ -62,7 +62,9 @@ class Esp {
  private:
   explicit Esp(EspFolder folder) : folder_(std::move(folder)) {}
   absl::StatusOr<BootEntry> FindBootable(uint64_t number) const;
-  absl::Status Rename(const BootEntry& from, const BootEntry& to) { return folder_.Rename(FileName(from), FileName(to)); }
+  absl::Status Rename(const BootEntry& from, const BootEntry& to) {
+    return folder_.Rename(FileName(from), FileName(to));
+  }
 
   EspFolder folder_;
 };

@@ -12,8 +12,8 @@
 #include <cstdio>
 #include <memory>
 
-#include "machined/upgrade/direct_io.h"
 #include "image_file/sha256.h"
+#include "machined/upgrade/direct_io.h"
 
 namespace stele::machined {
 namespace {
@@ -89,7 +89,8 @@ absl::StatusOr<std::vector<std::string>> EspFolder::Names() const {
     if (entry == nullptr && errno != 0) return ErrnoStatus("read ", path_);
     if (entry == nullptr) break;
     if (entry->d_type == DT_DIR) continue;
-    if (names.size() == kMaxNames) return absl::ResourceExhaustedError(absl::StrCat(path_, " holds more than ", kMaxNames, " files"));
+    if (names.size() == kMaxNames)
+      return absl::ResourceExhaustedError(absl::StrCat(path_, " holds more than ", kMaxNames, " files"));
     names.push_back(entry->d_name);
   }
   std::sort(names.begin(), names.end());
@@ -114,12 +115,14 @@ absl::StatusOr<EspFile> EspFolder::BeginWrite(const std::string& name, uint64_t 
   if (info.st_size > 0 && ::pread(fd.get(), &last, 1, info.st_size - 1) != 1) {
     // A cut may leave the name with its size and first cluster, and the chain of clusters not written: vfat has no
     // order between them. Such a file can never be written; it goes, and what of its clusters was taken is lost.
-    if (::unlinkat(folder_.get(), name.c_str(), 0) != 0) return ErrnoStatus("remove ", name, ", whose clusters a power cut lost");
+    if (::unlinkat(folder_.get(), name.c_str(), 0) != 0)
+      return ErrnoStatus("remove ", name, ", whose clusters a power cut lost");
     fd.reset(::openat(folder_.get(), name.c_str(), kFlags | O_EXCL, 0600));
     if (!fd.ok()) return ErrnoStatus("create ", name);
     info.st_size = 0;
   }
-  if (static_cast<uint64_t>(info.st_size) > size && ::ftruncate(fd.get(), size) != 0) return ErrnoStatus("shorten ", name);
+  if (static_cast<uint64_t>(info.st_size) > size && ::ftruncate(fd.get(), size) != 0)
+    return ErrnoStatus("shorten ", name);
   if (::fallocate(fd.get(), 0, 0, size) != 0) return ErrnoStatus("take ", size, " bytes for ", name);
   // Size and clusters first, or a cut leaves a name without them and the resume begins again.
   if (::fsync(fd.get()) != 0) return ErrnoStatus("fsync ", name);
@@ -152,7 +155,8 @@ absl::Status EspFolder::Rename(const std::string& from, const std::string& to) {
   absl::StatusOr<UniqueFd> file = OpenIn(folder_.get(), from, O_RDONLY);
   if (absl::IsNotFound(file.status())) file = OpenIn(folder_.get(), to, O_RDONLY);  // done before a cut
   RETURN_IF_ERROR(Annotate(file.status(), absl::StrCat("rename ", from, " to ", to)));
-  if (from != to && ::renameat2(folder_.get(), from.c_str(), folder_.get(), to.c_str(), RENAME_NOREPLACE) != 0 && errno != ENOENT) {
+  if (from != to && ::renameat2(folder_.get(), from.c_str(), folder_.get(), to.c_str(), RENAME_NOREPLACE) != 0 &&
+      errno != ENOENT) {
     return ErrnoStatus("rename ", from, " to ", to);
   }
   if (::fsync(file->get()) != 0) return ErrnoStatus("fsync ", to);
@@ -177,7 +181,8 @@ absl::Status EspFolder::CheckNoTwin(int fd, const std::string& name) const {
     bool same_block = place.block != 0 && place.block == found.block && place.device == found.device;
     bool same_inode = place.inode == found.inode && place.device == found.device;
     if (same_block || same_inode) {
-      return absl::FailedPreconditionError(absl::StrCat(name, " and ", other, " are two names of the same data: neither is touched"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(name, " and ", other, " are two names of the same data: neither is touched"));
     }
   }
   return absl::OkStatus();

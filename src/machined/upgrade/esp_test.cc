@@ -7,8 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "machined/upgrade/pe_image.h"
 #include "image_file/sha256.h"
+#include "machined/upgrade/pe_image.h"
 #include "machined/upgrade/uki_for_test.h"
 
 namespace stele::machined {
@@ -140,7 +140,8 @@ TEST(PeImage, NoCutOrFlippedHeaderIsReadPastItsEnd) {
   std::string uki = MakeUki(kHash);
   ASSERT_TRUE(ReadPeSections(uki, uki.size()).ok());
   for (size_t size = 0; size < 500; ++size) {
-    absl::StatusOr<std::map<std::string, PeSection>> sections = ReadPeSections(absl::string_view(uki).substr(0, size), size);
+    absl::StatusOr<std::map<std::string, PeSection>> sections =
+        ReadPeSections(absl::string_view(uki).substr(0, size), size);
     EXPECT_FALSE(sections.ok()) << size;
   }
   for (size_t at = 0; at < 400; ++at) {

@@ -37,7 +37,8 @@ GateVerdict JudgeTrial(const GateFacts& facts) {
     return verdict;
   }
   verdict.result = GateVerdict::kFailed;
-  verdict.message = absl::StrCat("after ", absl::FormatDuration(absl::Trunc(facts.age, absl::Seconds(1))), " there was still to wait for ", waits);
+  verdict.message = absl::StrCat("after ", absl::FormatDuration(absl::Trunc(facts.age, absl::Seconds(1))),
+                                 " there was still to wait for ", waits);
   return verdict;
 }
 

@@ -14,8 +14,8 @@ inline constexpr absl::Duration kDefaultTrial = absl::Seconds(600);
 
 // One thing that must hold.
 struct GateCondition {
-  std::string phase;     // as `osctl get phases` calls it
-  std::string unit;      // the service it is about; empty for none
+  std::string phase;  // as `osctl get phases` calls it
+  std::string unit;   // the service it is about; empty for none
   bool holds = false;
   absl::Duration since;  // the machine's age when it began to hold
   std::string message;   // why it does not

@@ -54,7 +54,9 @@ TEST(Gate, AnOperatorHasTheLastWordWhereAsked) {
   EXPECT_EQ(JudgeTrial(facts).result, GateVerdict::kFailed);
 }
 
-TEST(Gate, WhatHeldInTimeIsGoodEvenWhenLookedAtLate) { EXPECT_EQ(JudgeTrial(Facts(10'000)).result, GateVerdict::kGood); }
+TEST(Gate, WhatHeldInTimeIsGoodEvenWhenLookedAtLate) {
+  EXPECT_EQ(JudgeTrial(Facts(10'000)).result, GateVerdict::kGood);
+}
 
 TEST(Gate, TheDeadlineIsBeforeInits) {
   EXPECT_EQ(TrialDeadline(0, absl::Seconds(900)), absl::Seconds(600));

@@ -56,10 +56,11 @@ absl::Status Loader::VerifyWritten(const std::string& sha256, uint64_t size) con
   ASSIGN_OR_RETURN(UniqueFd fd, OpenDirect(own_.fd(), name, O_RDONLY));
   DirectBuffer buffer;
   std::string head;
-  RETURN_IF_ERROR(ReadDirect(fd.get(), 0, std::min<uint64_t>(size, kPeHeadSize), buffer, [&head](absl::string_view bytes) {
-    head.append(bytes.data(), bytes.size());
-    return absl::OkStatus();
-  }));
+  RETURN_IF_ERROR(
+      ReadDirect(fd.get(), 0, std::min<uint64_t>(size, kPeHeadSize), buffer, [&head](absl::string_view bytes) {
+        head.append(bytes.data(), bytes.size());
+        return absl::OkStatus();
+      }));
   return Annotate(ReadPeSections(head, size).status(), name);
 }
 

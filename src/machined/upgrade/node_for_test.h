@@ -91,7 +91,8 @@ class NodeForTest {
   // Names of UKIs, sorted.
   std::vector<std::string> Ukis() const {
     std::vector<std::string> names;
-    for (const auto& file : std::filesystem::directory_iterator(folder_ + "/esp/EFI/Linux")) names.push_back(file.path().filename());
+    for (const auto& file : std::filesystem::directory_iterator(folder_ + "/esp/EFI/Linux"))
+      names.push_back(file.path().filename());
     std::sort(names.begin(), names.end());
     return names;
   }
@@ -99,7 +100,8 @@ class NodeForTest {
   // Those among them that a loader would take, anywhere on the ESP below EFI/Linux.
   std::vector<std::string> Bootable() const {
     std::vector<std::string> names = Ukis();
-    names.erase(std::remove_if(names.begin(), names.end(), [](const std::string& name) { return name.find(".efi") == std::string::npos; }),
+    names.erase(std::remove_if(names.begin(), names.end(),
+                               [](const std::string& name) { return name.find(".efi") == std::string::npos; }),
                 names.end());
     return names;
   }
@@ -107,14 +109,15 @@ class NodeForTest {
   struct Upload {
     bool force = false;
     bool validate_only = false;
-    size_t piece = 50'000;                      // bytes in a chunk of the stream
-    size_t ends_at = SIZE_MAX;                  // of the file: where the stream ends
+    size_t piece = 50'000;                       // bytes in a chunk of the stream
+    size_t ends_at = SIZE_MAX;                   // of the file: where the stream ends
     std::function<absl::Status(uint64_t)> next;  // asked before each piece
     std::function<void(const char*)> begins = [](const char*) {};
     uint64_t started_at = 0;  // out: where the node asked to go on
   };
   // Stages a file as a client would send it. `header` is what StageBegin carries.
-  absl::Status Stage(const UpgradePlace& place, const std::string& header, absl::string_view file, Upload& upload) const {
+  absl::Status Stage(const UpgradePlace& place, const std::string& header, absl::string_view file,
+                     Upload& upload) const {
     absl::StatusOr<image_file::TrustedKeys> keys = image_file::TrustedKeys::Load(folder_ + "/keys");
     if (!keys.ok()) return keys.status();
     UpgradeStore store = Store();

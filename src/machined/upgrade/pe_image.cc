@@ -38,7 +38,8 @@ absl::StatusOr<std::map<std::string, PeSection>> ReadPeSections(absl::string_vie
   if (Read(head, pe + 24, 2) != kPe32Plus) return Bad("it is not PE32+");
   if (Read(head, pe + 24 + 68, 2) != kEfiApplication) return Bad("it is not an EFI application");
   uint64_t table = pe + 24 + optional_size;
-  if (table > head.size() || head.size() - table < count * kSectionHeader) return Bad("its section table is past the end");
+  if (table > head.size() || head.size() - table < count * kSectionHeader)
+    return Bad("its section table is past the end");
   std::map<std::string, PeSection> sections;
   for (uint64_t i = 0; i < count; ++i) {
     absl::string_view header = head.substr(table + i * kSectionHeader, kSectionHeader);

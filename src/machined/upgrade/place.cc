@@ -36,9 +36,10 @@ absl::StatusOr<UpgradePlace> PlaceOn(const BootFacts& facts, const DiskContents&
     if (it && esp == nullptr) esp = &partition;
   }
   if (esp == nullptr) {
-    return absl::FailedPreconditionError(facts.loader_partition.empty()
-                                             ? "the disk has no ESP"
-                                             : "the boot loader came from another disk than the root: nothing is changed on either");
+    return absl::FailedPreconditionError(
+        facts.loader_partition.empty()
+            ? "the disk has no ESP"
+            : "the boot loader came from another disk than the root: nothing is changed on either");
   }
   UpgradePlace place;
   place.esp = EspMount(esp->device, esp_target);
@@ -56,13 +57,15 @@ absl::StatusOr<UpgradePlace> PlaceOn(const BootFacts& facts, const DiskContents&
   return place;
 }
 
-absl::StatusOr<UpgradePlace> FindPlace(const BootFacts& facts, const std::string& esp_target, const std::string& sys_block) {
+absl::StatusOr<UpgradePlace> FindPlace(const BootFacts& facts, const std::string& esp_target,
+                                       const std::string& sys_block) {
   RETURN_IF_ERROR(CheckMedium(facts));
   for (const std::string& disk : WholeDisks(sys_block)) {
     absl::StatusOr<DiskContents> contents = ProbeDisk(disk);
     if (!contents.ok()) continue;  // an empty card reader, a disk that fails: not the one we run from
     for (const Partition& partition : contents->partitions) {
-      if (!partition.device.empty() && partition.device == facts.root_device) return PlaceOn(facts, *contents, esp_target);
+      if (!partition.device.empty() && partition.device == facts.root_device)
+        return PlaceOn(facts, *contents, esp_target);
     }
   }
   return absl::UnavailableError(absl::StrCat("no disk has the root's partition ", facts.root_device));

@@ -19,8 +19,9 @@ class RateFloor {
     bytes_ += bytes;
     if (waited_ < kWindow) return absl::OkStatus();
     if (bytes_ < static_cast<uint64_t>(absl::ToDoubleSeconds(waited_) * kBytesPerSecond)) {
-      return absl::DeadlineExceededError(
-          absl::StrCat("only ", bytes_, " bytes arrived in ", absl::FormatDuration(waited_), "; at least 16 KiB a second are expected"));
+      return absl::DeadlineExceededError(absl::StrCat("only ", bytes_, " bytes arrived in ",
+                                                      absl::FormatDuration(waited_),
+                                                      "; at least 16 KiB a second are expected"));
     }
     waited_ = absl::ZeroDuration();
     bytes_ = 0;

@@ -17,7 +17,8 @@ absl::StatusOr<SlotDevice> SlotDevice::Open(const std::string& path) {
   }
   // O_EXCL on a block device: the kernel refuses one that is mounted or that device-mapper holds.
   absl::StatusOr<UniqueFd> fd = OpenDirect(AT_FDCWD, path, O_RDWR | (S_ISBLK(info.st_mode) ? O_EXCL : 0));
-  if (absl::IsUnavailable(fd.status())) return absl::FailedPreconditionError(absl::StrCat(path, " is in use: it is not written"));
+  if (absl::IsUnavailable(fd.status()))
+    return absl::FailedPreconditionError(absl::StrCat(path, " is in use: it is not written"));
   RETURN_IF_ERROR(fd.status());
   off_t end = ::lseek(fd->get(), 0, SEEK_END);
   if (end < 0) return ErrnoStatus("find the size of ", path);
@@ -25,8 +26,10 @@ absl::StatusOr<SlotDevice> SlotDevice::Open(const std::string& path) {
 }
 
 absl::Status SlotDevice::Write(uint64_t offset, absl::string_view bytes) {
-  if (offset % kDirectAlign != 0) return absl::InternalError(absl::StrCat("write ", path_, " at ", offset, ": not aligned"));
-  if (offset > capacity_ || bytes.size() > capacity_ - offset) return absl::InternalError("write past the end of " + path_);
+  if (offset % kDirectAlign != 0)
+    return absl::InternalError(absl::StrCat("write ", path_, " at ", offset, ": not aligned"));
+  if (offset > capacity_ || bytes.size() > capacity_ - offset)
+    return absl::InternalError("write past the end of " + path_);
   if (buffer_->data() == nullptr) return absl::ResourceExhaustedError("no memory for a buffer");
   while (!bytes.empty()) {
     size_t taken = std::min(bytes.size(), kDirectBuffer);
@@ -37,7 +40,8 @@ absl::Status SlotDevice::Write(uint64_t offset, absl::string_view bytes) {
       ssize_t put = ::pwrite(fd_.get(), buffer_->data() + done, padded - done, offset + done);
       if (put < 0 && errno == EINTR) continue;
       if (put < 0) return ErrnoStatus("write ", path_, " at ", offset + done);
-      if (put == 0) return absl::DataLossError(absl::StrCat("write ", path_, " at ", offset + done, ": nothing was taken"));
+      if (put == 0)
+        return absl::DataLossError(absl::StrCat("write ", path_, " at ", offset + done, ": nothing was taken"));
       done += put;
     }
     bytes.remove_prefix(taken);

@@ -53,7 +53,9 @@ void StageCall::OnDone() {
 void StageCall::Run() {
   absl::Status status = Stage();
   if (began_) {
-    api_.node.loop().Post([api = &api_, version = version_, caller = caller_, status] { api->upgrades.EndStaging(version, caller, status); });
+    api_.node.loop().Post([api = &api_, version = version_, caller = caller_, status] {
+      api->upgrades.EndStaging(version, caller, status);
+    });
   }
   {
     std::unique_lock<std::mutex> lock(mutex_);
@@ -70,7 +72,8 @@ absl::StatusOr<UpgradeController::StagingGround> StageCall::BeginOnOwner() {
 
 absl::Status StageCall::Stage() {
   ASSIGN_OR_RETURN(bool first, Read());
-  if (!first || !request_.has_begin()) return absl::InvalidArgumentError("the first request is `begin`, with the image's header");
+  if (!first || !request_.has_begin())
+    return absl::InvalidArgumentError("the first request is `begin`, with the image's header");
   StageRequest request = {std::move(*request_.mutable_begin()->mutable_header()), request_.begin().force(),
                           request_.begin().validate_only(), caller_};
   ASSIGN_OR_RETURN(UpgradeController::StagingGround ground, BeginOnOwner());
@@ -136,7 +139,8 @@ void StageCall::Report(const Staging& staging, const Staging::Progress& progress
 void StageCall::Write(machine::v1::StageImageResponse response) {
   std::unique_lock<std::mutex> lock(mutex_);
   // One at a time. A client that does not read has stopped the call by its deadline or ours.
-  if (!changed_.wait_for(lock, absl::ToChronoNanoseconds(kIdle), [this] { return !writing_ || cancelled_; })) cancelled_ = true;
+  if (!changed_.wait_for(lock, absl::ToChronoNanoseconds(kIdle), [this] { return !writing_ || cancelled_; }))
+    cancelled_ = true;
   if (cancelled_) return;
   response_ = std::move(response);
   writing_ = true;

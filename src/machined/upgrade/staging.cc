@@ -36,8 +36,8 @@ const std::vector<StageStep>& StageSteps() {
   return steps;
 }
 
-Staging::Staging(const UpgradePlace& place, const UpgradeStore& store, const image_file::TrustedKeys& keys, StageRequest request,
-                 Callbacks callbacks)
+Staging::Staging(const UpgradePlace& place, const UpgradeStore& store, const image_file::TrustedKeys& keys,
+                 StageRequest request, Callbacks callbacks)
     : place_(place), store_(store), keys_(keys), request_(std::move(request)), callbacks_(std::move(callbacks)) {}
 
 absl::Status Staging::Run() {
@@ -63,7 +63,8 @@ absl::Status Staging::Check() {
   }
   RETURN_IF_ERROR(keys_.Verify(header_.manifest_bytes, header_.signatures).status());
   if (place_.trial) {
-    return absl::FailedPreconditionError("the image that runs is on trial: nothing is staged before it is known to be good");
+    return absl::FailedPreconditionError(
+        "the image that runs is on trial: nothing is staged before it is known to be good");
   }
   if (header_.manifest.architecture() != place_.architecture) {
     return absl::FailedPreconditionError(
@@ -83,8 +84,9 @@ absl::Status Staging::CheckVersions() const {
   if (!header_.manifest.minimum_version().empty()) {
     ASSIGN_OR_RETURN(image_file::Version minimum, image_file::ParseVersion(header_.manifest.minimum_version()));
     if (image_file::CompareVersions(running, minimum) < 0) {
-      return absl::FailedPreconditionError(absl::StrCat(version(), " may be staged from ", header_.manifest.minimum_version(),
-                                                        " on; this is ", place_.running_version));
+      return absl::FailedPreconditionError(absl::StrCat(version(), " may be staged from ",
+                                                        header_.manifest.minimum_version(), " on; this is ",
+                                                        place_.running_version));
     }
   }
   // Nor may it be older than what the image that runs came from: its data may be of a form that only later ones know.
@@ -93,15 +95,16 @@ absl::Status Staging::CheckVersions() const {
   if (!own.has_value() || own->manifest.minimum_version().empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(image_file::Version oldest, image_file::ParseVersion(own->manifest.minimum_version()));
   if (image_file::CompareVersions(image, oldest) >= 0) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(version(), " is older than ", own->manifest.minimum_version(), ", the oldest that may follow ",
-                                                    place_.running_version));
+  return absl::FailedPreconditionError(absl::StrCat(version(), " is older than ", own->manifest.minimum_version(),
+                                                    ", the oldest that may follow ", place_.running_version));
 }
 
 absl::Status Staging::CheckHistory() const {
   std::vector<std::string> passed_over;
   for (const FailedImage& failure : store_.Failures(&passed_over)) {
     if (failure.root_hash() != RootHash(header_)) continue;
-    return absl::FailedPreconditionError(absl::StrCat("this image, ", version(), ", failed on this node: ", failure.reason()));
+    return absl::FailedPreconditionError(
+        absl::StrCat("this image, ", version(), ", failed on this node: ", failure.reason()));
   }
   return absl::OkStatus();
 }
@@ -158,7 +161,8 @@ absl::Status Staging::Prepare() {
   ASSIGN_OR_RETURN(std::vector<BootEntry> entries, esp.List());
   // An earlier call for the same image goes on in its file.
   BootEntry begun = {.number = record_.number(), .kind = BootEntry::Kind::kWritten};
-  bool resumes = record_.root_hash() == RootHash(header_) && std::find(entries.begin(), entries.end(), begun) != entries.end() &&
+  bool resumes = record_.root_hash() == RootHash(header_) &&
+                 std::find(entries.begin(), entries.end(), begun) != entries.end() &&
                  NextNumber(entries) == record_.number() + 1;
   uint64_t number = resumes ? record_.number() : NextNumber(entries);
   ASSIGN_OR_RETURN(EspWindow window, place_.esp.OpenWindow());
@@ -242,7 +246,8 @@ absl::Status Staging::Receive(uint64_t position) {
     RETURN_IF_ERROR(callbacks_.keep_going());
     ASSIGN_OR_RETURN(std::string bytes, callbacks_.next());
     if (bytes.empty()) {
-      return absl::AbortedError(absl::StrCat("the stream ended at ", position, " of ", header_.total_size, " bytes: send the image again, what is here is kept"));
+      return absl::AbortedError(absl::StrCat("the stream ended at ", position, " of ", header_.total_size,
+                                             " bytes: send the image again, what is here is kept"));
     }
     if (bytes.size() > header_.total_size - position) {
       return absl::InvalidArgumentError(absl::StrCat("more than the image's ", header_.total_size, " bytes arrived"));
@@ -261,8 +266,10 @@ absl::Status Staging::Take(uint64_t position, absl::string_view bytes) {
     if (part < 0) return absl::InternalError("bytes before the first part");
     uint64_t within = position - header_.offsets[part];
     uint64_t size = header_.part(part).size();
-    uint64_t end = within < size ? std::min<uint64_t>(size, (within / header_.manifest.chunk_size() + 1) * header_.manifest.chunk_size())
-                                 : image_file::Padded(size);
+    uint64_t end =
+        within < size
+            ? std::min<uint64_t>(size, (within / header_.manifest.chunk_size() + 1) * header_.manifest.chunk_size())
+            : image_file::Padded(size);
     absl::string_view piece = bytes.substr(0, end - within);
     if (within >= size) {
       if (piece.find_first_not_of('\0') != absl::string_view::npos) {
@@ -318,7 +325,8 @@ absl::Status Staging::Verify() {
   return store_.Save(record_);
 }
 
-absl::Status VerifyStaged(const UpgradePlace& place, const image_file::Header& header, uint64_t number, const KeepGoing& keep_going) {
+absl::Status VerifyStaged(const UpgradePlace& place, const image_file::Header& header, uint64_t number,
+                          const KeepGoing& keep_going) {
   ASSIGN_OR_RETURN(Esp esp, Esp::Open(place.esp.target()));
   const image::v1::Part& uki = header.part(header.Find(PartKind::PART_KIND_UKI));
   RETURN_IF_ERROR(esp.VerifyWritten(number, {uki.size(), uki.sha256(), RootHashHex(header)}));

@@ -45,7 +45,8 @@ class Staging {
     std::function<void(const char* step)> begins;
   };
   // Borrows all of them.
-  Staging(const UpgradePlace& place, const UpgradeStore& store, const image_file::TrustedKeys& keys, StageRequest request, Callbacks callbacks);
+  Staging(const UpgradePlace& place, const UpgradeStore& store, const image_file::TrustedKeys& keys,
+          StageRequest request, Callbacks callbacks);
 
   // The errors are UpgradeService.StageImage's. ABORTED when the stream ended before the image did.
   absl::Status Run();
@@ -89,7 +90,8 @@ class Staging {
 };
 
 // Reads an image back that was written but not activated: the UKI of that number, and the whole root.
-absl::Status VerifyStaged(const UpgradePlace& place, const image_file::Header& header, uint64_t number, const KeepGoing& keep_going);
+absl::Status VerifyStaged(const UpgradePlace& place, const image_file::Header& header, uint64_t number,
+                          const KeepGoing& keep_going);
 
 // Likewise the root in the other slot alone.
 absl::Status VerifyRoot(const UpgradePlace& place, const image_file::Header& header, const KeepGoing& keep_going);

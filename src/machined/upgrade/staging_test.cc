@@ -32,9 +32,12 @@ class StagingTest : public testing::Test {
   }
   static absl::Status NoEntries(const std::string&) { return absl::OkStatus(); }
   absl::Status Activate() {
-    return ActivateStaged(node_->Place(), node_->Store(), NoEntries, {.asked_by = "a test"}, [] { return absl::OkStatus(); }, &warnings_);
+    return ActivateStaged(
+        node_->Place(), node_->Store(), NoEntries, {.asked_by = "a test"}, [] { return absl::OkStatus(); }, &warnings_);
   }
-  static std::string HashOf(const TestImage& image) { return absl::BytesToHexString(image.manifest.verity().root_hash()); }
+  static std::string HashOf(const TestImage& image) {
+    return absl::BytesToHexString(image.manifest.verity().root_hash());
+  }
 
   TestKey key_ = TestKey::Ed25519();
   std::unique_ptr<NodeForTest> node_;
@@ -93,7 +96,8 @@ TEST_F(StagingTest, ActivatedBlessedAndBackAgain) {
   UpgradePlace trial = node_->PlaceOnTrial(HashOf(image), "stele-2+2-1.efi");
   NodeForTest::Upload upload;
   TestImage next = GoodImage("0.3.0", 8, key_);
-  EXPECT_TRUE(absl::IsFailedPrecondition(node_->Stage(trial, next.HeaderBytes(), next.FileBytes(), upload))) << "on trial";
+  EXPECT_TRUE(absl::IsFailedPrecondition(node_->Stage(trial, next.HeaderBytes(), next.FileBytes(), upload)))
+      << "on trial";
   ASSERT_EQ(BlessRunning(trial, node_->Store(), &warnings_), absl::OkStatus());
   ASSERT_EQ(BlessRunning(trial, node_->Store(), &warnings_), absl::OkStatus());
   EXPECT_THAT(node_->Ukis(), ElementsAre("stele-1.efi", "stele-2.efi"));

@@ -22,7 +22,8 @@ const Survey::Entry* FindNumber(const Survey& survey, uint64_t number) {
   return nullptr;
 }
 
-// The entry of the slot that does not run: by the image that is known to be in it, else any that is not the running one.
+// The entry of the slot that does not run: by the image that is known to be in it, else any that is not the running
+// one.
 const Survey::Entry* OtherEntry(const UpgradePlace& place, const Survey& survey) {
   auto image = survey.images.find(place.other_slot);
   const Survey::Entry* found = nullptr;
@@ -32,7 +33,8 @@ const Survey::Entry* OtherEntry(const UpgradePlace& place, const Survey& survey)
     bool unknown = image == survey.images.end() && entry.entry.bootable() && !entry.root_hash.empty() &&
                    entry.root_hash != place.running_root_hash;
     if (survey.running.has_value() && entry.entry == *survey.running) continue;
-    if ((known || being_written || unknown) && (found == nullptr || LoaderPrefers(entry.entry, found->entry))) found = &entry;
+    if ((known || being_written || unknown) && (found == nullptr || LoaderPrefers(entry.entry, found->entry)))
+      found = &entry;
   }
   return found;
 }
@@ -80,7 +82,8 @@ absl::StatusOr<Survey> TakeSurvey(const UpgradePlace& place, const UpgradeStore&
   for (const char* slot : {"a", "b"}) {
     std::optional<image_file::Header> header = store.Manifest(slot, &survey.passed_over);
     if (!header.has_value()) continue;
-    survey.images[slot] = {header->manifest.version(), header->manifest.build_id(), Hex(header->manifest.verity().root_hash())};
+    survey.images[slot] = {header->manifest.version(), header->manifest.build_id(),
+                           Hex(header->manifest.verity().root_hash())};
   }
   survey.record = store.Load(&survey.passed_over);
   survey.failures = store.Failures(&survey.passed_over);
@@ -108,7 +111,8 @@ std::map<std::string, resource::v1::Slot> SlotsOf(const UpgradePlace& place, con
   if (entry != nullptr) FillEntry(survey, entry->entry, other);
   other.set_device(place.other_device);
   for (const FailedImage& failure : survey.failures) {
-    if (!other.root_hash().empty() && Hex(failure.root_hash()) == other.root_hash()) other.set_message(failure.reason());
+    if (!other.root_hash().empty() && Hex(failure.root_hash()) == other.root_hash())
+      other.set_message(failure.reason());
   }
   return {{place.running_slot, running}, {place.other_slot, other}};
 }
@@ -117,7 +121,8 @@ Settled SettleRecord(const UpgradePlace& place, const Survey& survey, absl::Time
   Settled settled;
   settled.record = survey.record;
   UpgradeRecord& record = settled.record;
-  if (record.state() != resource::v1::UPGRADE_STATE_ACTIVATED && record.state() != resource::v1::UPGRADE_STATE_TRIAL) return settled;
+  if (record.state() != resource::v1::UPGRADE_STATE_ACTIVATED && record.state() != resource::v1::UPGRADE_STATE_TRIAL)
+    return settled;
   UpgradeState state = record.state();
   bool runs = Hex(record.root_hash()) == place.running_root_hash;
   const Survey::Entry* entry = FindNumber(survey, record.number());
@@ -133,7 +138,8 @@ Settled SettleRecord(const UpgradePlace& place, const Survey& survey, absl::Time
   } else if (entry->entry.failed()) {
     state = resource::v1::UPGRADE_STATE_FAILED;
     if (record.message().empty()) record.set_message(kNoWord);
-    settled.event = absl::StrCat("upgrade to ", record.version(), " failed, ", place.running_version, " runs again: ", record.message());
+    settled.event = absl::StrCat("upgrade to ", record.version(), " failed, ", place.running_version,
+                                 " runs again: ", record.message());
     settled.failure.emplace();
     settled.failure->set_root_hash(record.root_hash());
     settled.failure->set_version(record.version());

@@ -34,7 +34,8 @@ absl::Duration Age() {
 absl::Duration InitDeadline(const std::string& path) {
   for (absl::string_view word : absl::StrSplit(ReadFile(path, 64 * 1024).value_or(""), absl::ByAnyChar(" \n"))) {
     int seconds = 0;
-    if (absl::ConsumePrefix(&word, "stele.trial=") && absl::SimpleAtoi(word, &seconds) && seconds > 0) return absl::Seconds(seconds);
+    if (absl::ConsumePrefix(&word, "stele.trial=") && absl::SimpleAtoi(word, &seconds) && seconds > 0)
+      return absl::Seconds(seconds);
   }
   return kInitTrial;
 }
@@ -59,7 +60,8 @@ absl::Status UpgradeController::Reconcile() {
     }
     init_deadline_ = InitDeadline(options_.command_line);
   }
-  if (CheckMedium(facts_).ok() && !finding_ && !busy_ && (!survey_.has_value() || (!with_state_ && StateMounted()))) Find();
+  if (CheckMedium(facts_).ok() && !finding_ && !busy_ && (!survey_.has_value() || (!with_state_ && StateMounted())))
+    Find();
   CheckTrial();
   CheckPlan();
   Publish();
@@ -68,7 +70,8 @@ absl::Status UpgradeController::Reconcile() {
 
 absl::Status UpgradeController::Ready() const {
   if (!survey_.has_value()) return unavailable_;
-  if (!with_state_) return absl::UnavailableError("the state partition is not mounted: what an upgrade is about could not be kept");
+  if (!with_state_)
+    return absl::UnavailableError("the state partition is not mounted: what an upgrade is about could not be kept");
   if (ending_) return absl::UnavailableError("the node is about to reboot");
   if (busy_) return absl::ResourceExhaustedError("another step of an upgrade is at work: try again when it is done");
   return absl::OkStatus();
@@ -85,7 +88,8 @@ void UpgradeController::Find() {
   loop_.RunBlocking(
       [found, facts = facts_, options = options_, known = place_] {
         found->place = known.has_value() ? *known : FindPlace(facts, options.esp_target);
-        found->survey = found->place.ok() ? TakeSurvey(*found->place, UpgradeStore(options.state_folder)) : found->place.status();
+        found->survey =
+            found->place.ok() ? TakeSurvey(*found->place, UpgradeStore(options.state_folder)) : found->place.status();
       },
       [this, found, with_state, alive = alive_] {
         if (!*alive) return;
@@ -145,7 +149,8 @@ void UpgradeController::Operate(Work work, Done then) {
       [this, result, then, alive = alive_] {
         if (!*alive) return;
         busy_ = false;
-        for (const std::string& warning : result->warnings) node_->Emit("upgrade", "slots", warning, machine::v1::SEVERITY_WARNING);
+        for (const std::string& warning : result->warnings)
+          node_->Emit("upgrade", "slots", warning, machine::v1::SEVERITY_WARNING);
         if (result->survey.ok()) survey_ = *std::move(result->survey);
         then(result->version);
         Wake();
@@ -178,7 +183,8 @@ GateFacts UpgradeController::TrialFacts() {
   };
   add("config", "", config != nullptr, "no configuration is applied");
   add("storage", "", node_->data_ready(), "/var is not mounted");
-  for (auto [phase, unit] : {std::pair("api", "apid"), std::pair("containerd", "containerd"), std::pair("kubelet", "kubelet")}) {
+  for (auto [phase, unit] :
+       {std::pair("api", "apid"), std::pair("containerd", "containerd"), std::pair("kubelet", "kubelet")}) {
     const auto* service = node_->store().Find<resource::v1::Service>(unit);
     std::string message = service == nullptr ? "it is not defined" : service->message();
     if (service != nullptr && message.empty()) message = "it is not ready";
@@ -215,7 +221,8 @@ void UpgradeController::Bless() {
         if (!result.ok()) {
           // Tried again until init's deadline: an image that cannot be blessed cannot stay either.
           waits_for_ = std::string(result.status().message());
-          node_->Emit("upgrade", place_->running_version, absl::StrCat("bless: ", waits_for_), machine::v1::SEVERITY_ERROR);
+          node_->Emit("upgrade", place_->running_version, absl::StrCat("bless: ", waits_for_),
+                      machine::v1::SEVERITY_ERROR);
           return LookAgain(kFindAgain);
         }
         trial_over_ = true;
@@ -233,7 +240,8 @@ std::string UpgradeController::Evidence(const std::string& unit) const {
   if (unit.empty()) return "";
   const auto* service = node_->store().Find<resource::v1::Service>(unit);
   std::string evidence;
-  if (service != nullptr && !service->last_exit().empty()) evidence = absl::StrCat("; ", unit, " last ended with ", service->last_exit());
+  if (service != nullptr && !service->last_exit().empty())
+    evidence = absl::StrCat("; ", unit, " last ended with ", service->last_exit());
   std::string lines = Excerpt(hands_.log_tail(unit));
   return lines.empty() ? evidence : absl::StrCat(evidence, "; its log:\n", lines);
 }
@@ -249,7 +257,8 @@ bool UpgradeController::NothingElseBoots() const {
 void UpgradeController::FailTrial(const GateVerdict& verdict) {
   std::string reason = absl::StrCat(verdict.message, Evidence(verdict.unit));
   // The loop breaker: nothing is left to go back to, and starting it again did not help.
-  bool stays = survey_->running.has_value() && survey_->running->failed() && survey_->running->done >= kMostTries && NothingElseBoots();
+  bool stays = survey_->running.has_value() && survey_->running->failed() && survey_->running->done >= kMostTries &&
+               NothingElseBoots();
   if (!stays) ending_ = true;
   UpgradeRecord record = survey_->record;
   bool known = record.state() == resource::v1::UPGRADE_STATE_TRIAL;
@@ -262,7 +271,8 @@ void UpgradeController::FailTrial(const GateVerdict& verdict) {
       },
       [this, reason, stays](const absl::StatusOr<std::string>&) {
         node_->Emit("upgrade", place_->running_version,
-                    absl::StrCat("trial failed", stays ? ", and no other image is left: it stays" : ": rebooting", ": ", reason),
+                    absl::StrCat("trial failed", stays ? ", and no other image is left: it stays" : ": rebooting", ": ",
+                                 reason),
                     machine::v1::SEVERITY_ERROR);
         if (!stays) return hands_.reboot(absl::StrCat("trial of ", place_->running_version, " failed"));
         trial_over_ = true;
@@ -273,7 +283,8 @@ void UpgradeController::FailTrial(const GateVerdict& verdict) {
 // --- the plan
 
 void UpgradeController::CheckPlan() {
-  if (!survey_.has_value() || busy_ || ending_ || survey_->record.state() != resource::v1::UPGRADE_STATE_PLANNED) return;
+  if (!survey_.has_value() || busy_ || ending_ || survey_->record.state() != resource::v1::UPGRADE_STATE_PLANNED)
+    return;
   absl::Time at = TimeOf(survey_->record.at());
   // A clock that no server has set yet may be anywhere.
   const auto* clock = node_->store().Find<resource::v1::TimeStatus>("clock");
@@ -282,7 +293,8 @@ void UpgradeController::CheckPlan() {
   ActivateOptions options = {survey_->record.asked_by(), survey_->record.manual(), survey_->record.no_reboot()};
   ActivateNow(options, [this](const absl::StatusOr<std::string>& result) {
     if (result.ok()) return;
-    node_->Emit("upgrade", survey_->record.version(), absl::StrCat("planned activation: ", result.status().message()), machine::v1::SEVERITY_ERROR);
+    node_->Emit("upgrade", survey_->record.version(), absl::StrCat("planned activation: ", result.status().message()),
+                machine::v1::SEVERITY_ERROR);
     LookAgain(kPlanPause);
   });
 }
@@ -301,7 +313,8 @@ void UpgradeController::Publish() {
     SetTime(absl::Now() + facts.deadline - facts.age, *upgrade.mutable_deadline());
     // One moment is one value: written anew each second it would be a change each second.
     const auto* shown = node_->store().Find<resource::v1::Upgrade>("current");
-    if (shown != nullptr && shown->has_deadline() && std::abs(shown->deadline().seconds() - upgrade.deadline().seconds()) <= 2) {
+    if (shown != nullptr && shown->has_deadline() &&
+        std::abs(shown->deadline().seconds() - upgrade.deadline().seconds()) <= 2) {
       *upgrade.mutable_deadline() = shown->deadline();
     }
   }

@@ -111,8 +111,8 @@ class UpgradeController : public Controller {
   bool with_state_ = false;  // the survey saw the state partition
   bool finding_ = false;
   bool busy_ = false;
-  bool trial_over_ = false;   // blessed and told, or given up
-  bool ending_ = false;       // a reboot was asked for
+  bool trial_over_ = false;                      // blessed and told, or given up
+  bool ending_ = false;                          // a reboot was asked for
   std::map<std::string, absl::Duration> since_;  // conditions that hold, and from which age on
   std::string waits_for_;
   uint64_t bytes_done_ = 0;

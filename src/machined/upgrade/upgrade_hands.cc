@@ -1,9 +1,9 @@
 #include "machined/upgrade/upgrade_hands.h"
 
-#include "machined/install/boot_entries.h"
 #include "machined/boots/boots_controller.h"
-#include "machined/install/efi_variables.h"
 #include "machined/init_client.h"
+#include "machined/install/boot_entries.h"
+#include "machined/install/efi_variables.h"
 #include "machined/log.h"
 #include "machined/log_store.h"
 
@@ -20,7 +20,7 @@ std::string LogTail(const LogStore& logs, const std::string& service) {
   return chunk.ok() ? std::string(chunk->data.view()) : std::string();
 }
 
-absl::Status AddBootEntries(const std::string& loader, const Partition& esp) {
+absl::Status MakeBootEntries(const std::string& loader, const Partition& esp) {
   EspPartition partition = {static_cast<uint32_t>(esp.number), esp.start / kSector, esp.size / kSector, esp.uuid};
   return PointBootEntriesTo(loader, partition, EfiVariables());
 }
@@ -31,13 +31,14 @@ UpgradeController::Hands UpgradeHands(InitClient& init, BootsController& boots, 
   return {
       .reboot =
           [&boots](const std::string& reason) {
-            boots.EndMachine(init_protocol::EndAction::kReboot, /*force=*/false, reason, [](const absl::Status& status) {
-              if (!status.ok()) Log("error: reboot: ", status.message());
-            });
+            boots.EndMachine(init_protocol::EndAction::kReboot, /*force=*/false, reason,
+                             [](const absl::Status& status) {
+                               if (!status.ok()) Log("error: reboot: ", status.message());
+                             });
           },
       .end_trial = [&init](std::function<void(const absl::Status&)> done) { init.EndTrial(std::move(done)); },
       .log_tail = [&logs](const std::string& service) { return LogTail(logs, service); },
-      .add_boot_entries = AddBootEntries,
+      .add_boot_entries = MakeBootEntries,
   };
 }
 

@@ -20,14 +20,17 @@ class UpgradeService final : public machine::v1::UpgradeService::CallbackService
     return new StageCall(api_, context);
   }
 
-  grpc::ServerUnaryReactor* ActivateImage(grpc::CallbackServerContext* context, const machine::v1::ActivateImageRequest* request,
+  grpc::ServerUnaryReactor* ActivateImage(grpc::CallbackServerContext* context,
+                                          const machine::v1::ActivateImageRequest* request,
                                           machine::v1::ActivateImageResponse* response) override {
     UpgradeController::Activation activation;
-    activation.options = {CallerOf(*context), request->confirm() == ConfirmMode::CONFIRM_MODE_MANUAL, request->no_reboot()};
+    activation.options = {CallerOf(*context), request->confirm() == ConfirmMode::CONFIRM_MODE_MANUAL,
+                          request->no_reboot()};
     activation.manual_by_config = request->confirm() == ConfirmMode::CONFIRM_MODE_UNSPECIFIED;
     activation.validate_only = request->validate_only();
     bool known = machine::v1::ConfirmMode_IsValid(request->confirm());
-    bool valid = !request->has_at() || (request->at().seconds() >= 0 && request->at().seconds() < 253402300800 /* year 10000 */);
+    bool valid =
+        !request->has_at() || (request->at().seconds() >= 0 && request->at().seconds() < 253402300800 /* year 10000 */);
     if (!known || !valid) {
       grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
       reactor->Finish({grpc::StatusCode::INVALID_ARGUMENT, known ? "`at` is no time" : "`confirm` is no mode"});
@@ -35,7 +38,9 @@ class UpgradeService final : public machine::v1::UpgradeService::CallbackService
     }
     // Whole seconds, as the record keeps them; a fraction counts as the next one.
     if (request->has_at()) activation.at = TimeOf(request->at()) + absl::Seconds(request->at().nanos() > 0 ? 1 : 0);
-    return Do(context, response, [this, activation](UpgradeController::Done done) { api_.upgrades.Activate(activation, std::move(done)); });
+    return Do(context, response, [this, activation](UpgradeController::Done done) {
+      api_.upgrades.Activate(activation, std::move(done));
+    });
   }
 
   grpc::ServerUnaryReactor* ConfirmImage(grpc::CallbackServerContext* context, const machine::v1::ConfirmImageRequest*,
@@ -45,15 +50,16 @@ class UpgradeService final : public machine::v1::UpgradeService::CallbackService
     });
   }
 
-  grpc::ServerUnaryReactor* RollbackImage(grpc::CallbackServerContext* context, const machine::v1::RollbackImageRequest* request,
+  grpc::ServerUnaryReactor* RollbackImage(grpc::CallbackServerContext* context,
+                                          const machine::v1::RollbackImageRequest* request,
                                           machine::v1::RollbackImageResponse* response) override {
     return Do(context, response,
-              [this, caller = CallerOf(*context), validate_only = request->validate_only()](UpgradeController::Done done) {
-                api_.upgrades.Rollback(caller, validate_only, std::move(done));
-              });
+              [this, caller = CallerOf(*context), validate_only = request->validate_only()](
+                  UpgradeController::Done done) { api_.upgrades.Rollback(caller, validate_only, std::move(done)); });
   }
 
-  grpc::ServerUnaryReactor* CancelUpgrade(grpc::CallbackServerContext* context, const machine::v1::CancelUpgradeRequest*,
+  grpc::ServerUnaryReactor* CancelUpgrade(grpc::CallbackServerContext* context,
+                                          const machine::v1::CancelUpgradeRequest*,
                                           machine::v1::CancelUpgradeResponse* response) override {
     return Do(context, response, [this, caller = CallerOf(*context)](UpgradeController::Done done) {
       api_.upgrades.Cancel(caller, std::move(done));
@@ -63,7 +69,8 @@ class UpgradeService final : public machine::v1::UpgradeService::CallbackService
  private:
   // Runs a verb on the owner thread; its version is the answer.
   template <typename Response>
-  grpc::ServerUnaryReactor* Do(grpc::CallbackServerContext* context, Response* response, std::function<void(UpgradeController::Done)> verb) {
+  grpc::ServerUnaryReactor* Do(grpc::CallbackServerContext* context, Response* response,
+                               std::function<void(UpgradeController::Done)> verb) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     api_.node.loop().Post([reactor, response, verb = std::move(verb)] {
       verb([reactor, response](const absl::StatusOr<std::string>& version) {

@@ -47,7 +47,8 @@ std::optional<Message> UpgradeStore::LoadMessage(const char* name, std::vector<s
   if (whole) {
     rest.remove_prefix(kMagic.size());
     absl::string_view body = rest.substr(image_file::kSha256Size);
-    whole = image_file::Sha256Of(body) == rest.substr(0, image_file::kSha256Size) && message.ParseFromArray(body.data(), body.size());
+    whole = image_file::Sha256Of(body) == rest.substr(0, image_file::kSha256Size) &&
+            message.ParseFromArray(body.data(), body.size());
   }
   if (whole) return message;
   passed_over->push_back(absl::StrCat(path, " is damaged and passed over"));
@@ -64,7 +65,8 @@ absl::Status UpgradeStore::SaveMessage(const char* name, const google::protobuf:
 UpgradeRecord UpgradeStore::Load(std::vector<std::string>* passed_over) const {
   UpgradeRecord record = LoadMessage<UpgradeRecord>("current", passed_over).value_or(UpgradeRecord());
   // Also one that a later version wrote, whose states are more.
-  if (!resource::v1::UpgradeState_IsValid(record.state()) || record.state() == resource::v1::UPGRADE_STATE_UNSPECIFIED) {
+  if (!resource::v1::UpgradeState_IsValid(record.state()) ||
+      record.state() == resource::v1::UPGRADE_STATE_UNSPECIFIED) {
     record.set_state(resource::v1::UPGRADE_STATE_NONE);
   }
   return record;
@@ -111,7 +113,8 @@ absl::Status UpgradeStore::ForgetFailure(const std::string& root_hash) const {
   return SaveFailures(failures);
 }
 
-std::optional<image_file::Header> UpgradeStore::Manifest(const std::string& slot, std::vector<std::string>* passed_over) const {
+std::optional<image_file::Header> UpgradeStore::Manifest(const std::string& slot,
+                                                         std::vector<std::string>* passed_over) const {
   std::string path = absl::StrCat(folder_, "/", slot, ".manifest");
   absl::StatusOr<std::string> text = ReadFile(path, image_file::kMaxHeader);
   if (absl::IsNotFound(text.status())) return std::nullopt;

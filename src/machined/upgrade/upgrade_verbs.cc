@@ -11,7 +11,8 @@ constexpr absl::Duration kFurthestPlan = absl::Hours(24 * 366);
 absl::Status Always() { return absl::OkStatus(); }
 
 bool IsStaged(const UpgradeRecord& record) {
-  return record.state() == resource::v1::UPGRADE_STATE_STAGED || record.state() == resource::v1::UPGRADE_STATE_PLANNED ||
+  return record.state() == resource::v1::UPGRADE_STATE_STAGED ||
+         record.state() == resource::v1::UPGRADE_STATE_PLANNED ||
          record.state() == resource::v1::UPGRADE_STATE_ACTIVATED;
 }
 
@@ -30,21 +31,24 @@ void UpgradeController::StagingIsAt(const std::string& version, uint64_t done, u
   Publish();
 }
 
-void UpgradeController::EndStaging(const std::string& version, const std::string& asked_by, const absl::Status& result) {
+void UpgradeController::EndStaging(const std::string& version, const std::string& asked_by,
+                                   const absl::Status& result) {
   staging_version_.clear();
   if (result.ok()) {
     node_->Emit("upgrade", version, absl::StrCat(version, " staged by ", asked_by));
   } else {
-    node_->Emit("upgrade", version.empty() ? "image" : version, absl::StrCat("staging by ", asked_by, " ended: ", result.message()),
-                machine::v1::SEVERITY_WARNING);
+    node_->Emit("upgrade", version.empty() ? "image" : version,
+                absl::StrCat("staging by ", asked_by, " ended: ", result.message()), machine::v1::SEVERITY_WARNING);
   }
-  Operate([](std::vector<std::string>*) -> absl::StatusOr<std::string> { return std::string(); }, [](absl::StatusOr<std::string>) {});
+  Operate([](std::vector<std::string>*) -> absl::StatusOr<std::string> { return std::string(); },
+          [](absl::StatusOr<std::string>) {});
 }
 
 void UpgradeController::Activate(Activation activation, Done done) {
   if (absl::Status ready = Ready(); !ready.ok()) return done(ready);
   if (!IsStaged(survey_->record)) return done(absl::FailedPreconditionError("nothing is staged: stage an image first"));
-  if (activation.manual_by_config) activation.options.manual = node_->config() != nullptr && node_->config()->upgrade().manual();
+  if (activation.manual_by_config)
+    activation.options.manual = node_->config() != nullptr && node_->config()->upgrade().manual();
   bool later = activation.at > absl::Now();
   if (later && activation.at > absl::Now() + kFurthestPlan) {
     return done(absl::InvalidArgumentError("an activation is planned for at most a year ahead"));
@@ -72,7 +76,8 @@ void UpgradeController::Plan(const Activation& activation, Done done) {
       [this, done, record](const absl::StatusOr<std::string>& result) {
         if (result.ok()) {
           node_->Emit("upgrade", *result,
-                      absl::StrCat("activation planned for ", absl::FormatTime(absl::RFC3339_sec, TimeOf(record.at()), absl::UTCTimeZone()),
+                      absl::StrCat("activation planned for ",
+                                   absl::FormatTime(absl::RFC3339_sec, TimeOf(record.at()), absl::UTCTimeZone()),
                                    " by ", record.asked_by()));
         }
         done(result);
@@ -100,7 +105,8 @@ void UpgradeController::ActivateNow(const ActivateOptions& options, Done done) {
       },
       [this, done, options](const absl::StatusOr<std::string>& result) {
         if (!result.ok()) return done(result);
-        node_->Emit("upgrade", *result, absl::StrCat(*result, " activated by ", options.asked_by, ": the next boot tries it"));
+        node_->Emit("upgrade", *result,
+                    absl::StrCat(*result, " activated by ", options.asked_by, ": the next boot tries it"));
         ending_ = !options.no_reboot;
         done(result);
         if (options.no_reboot) return;
@@ -114,7 +120,8 @@ void UpgradeController::Confirm(const std::string& asked_by, Done done) {
   if (!place_->trial || trial_over_) return done(absl::FailedPreconditionError("no image is on trial"));
   UpgradeRecord record = survey_->record;
   if (record.state() != resource::v1::UPGRADE_STATE_TRIAL) {
-    return done(absl::FailedPreconditionError("the image on trial was not activated by an upgrade that is known: nothing waits for a confirmation"));
+    return done(absl::FailedPreconditionError(
+        "the image on trial was not activated by an upgrade that is known: nothing waits for a confirmation"));
   }
   record.set_confirmed(true);
   Operate(
@@ -131,22 +138,26 @@ void UpgradeController::Confirm(const std::string& asked_by, Done done) {
 void UpgradeController::Rollback(const std::string& asked_by, bool validate_only, Done done) {
   if (absl::Status ready = Ready(); !ready.ok()) return done(ready);
   bool on_trial = place_->trial && !trial_over_;
-  if (on_trial && NothingElseBoots()) return done(absl::FailedPreconditionError("there is no other image to go back to"));
+  if (on_trial && NothingElseBoots())
+    return done(absl::FailedPreconditionError("there is no other image to go back to"));
   auto other = survey_->images.find(place_->other_slot);
   std::string before = other == survey_->images.end() ? "" : other->second.version;
   if (on_trial && validate_only) return done(before);
   if (IsStaged(survey_->record) && !on_trial) {
-    return done(absl::FailedPreconditionError("the other slot holds an image that was staged and not tried: activate or cancel it"));
+    return done(absl::FailedPreconditionError(
+        "the other slot holds an image that was staged and not tried: activate or cancel it"));
   }
   Operate(
-      [place = *place_, store = store(), on_trial, validate_only, before, asked_by](std::vector<std::string>*) -> absl::StatusOr<std::string> {
+      [place = *place_, store = store(), on_trial, validate_only, before,
+       asked_by](std::vector<std::string>*) -> absl::StatusOr<std::string> {
         if (!on_trial) return ActivateOther(place, store, {.asked_by = asked_by}, validate_only, Always);
         RETURN_IF_ERROR(FailRunning(place, store, absl::StrCat("rolled back by ", asked_by)));
         return before;
       },
       [this, asked_by, validate_only, done](const absl::StatusOr<std::string>& result) {
         if (!result.ok() || validate_only) return done(result);
-        node_->Emit("upgrade", *result, absl::StrCat("back to ", *result, ", asked by ", asked_by), machine::v1::SEVERITY_WARNING);
+        node_->Emit("upgrade", *result, absl::StrCat("back to ", *result, ", asked by ", asked_by),
+                    machine::v1::SEVERITY_WARNING);
         ending_ = true;
         done(result);
         loop_.After(kAnswerFirst, [this, version = *result] { hands_.reboot(absl::StrCat("rollback to ", version)); });
@@ -155,7 +166,8 @@ void UpgradeController::Rollback(const std::string& asked_by, bool validate_only
 
 void UpgradeController::Cancel(const std::string& asked_by, Done done) {
   if (absl::Status ready = Ready(); !ready.ok()) return done(ready);
-  Operate([place = *place_, store = store(), asked_by](std::vector<std::string>*) { return DropStaged(place, store, asked_by); },
+  Operate([place = *place_, store = store(),
+           asked_by](std::vector<std::string>*) { return DropStaged(place, store, asked_by); },
           [this, asked_by, done](const absl::StatusOr<std::string>& result) {
             if (result.ok()) node_->Emit("upgrade", *result, absl::StrCat(*result, " cancelled by ", asked_by));
             done(result);

@@ -29,10 +29,10 @@ TEST_F(ImageFileTest, Inspect) {
   EXPECT_THAT(table.out, HasSubstr("Upgrades from: 0.1.0 or later\n"));
   EXPECT_THAT(table.out, HasSubstr(absl::StrCat("Signed by key: ", absl::BytesToHexString(image_.keys[0].Id()), ", ",
                                                 absl::BytesToHexString(image_.keys[1].Id()), "\n")));
-  EXPECT_THAT(table.out, HasSubstr("uki     146KiB   12288"));
+  EXPECT_THAT(table.out, HasSubstr("uki     146KiB  12288"));
   Outcome json = Osctl({"image", "inspect", file, "-o", "json"});
   EXPECT_THAT(json.out, HasSubstr("\"rootHash\": \"" + absl::BytesToHexString(image_.manifest.verity().root_hash())));
-  EXPECT_THAT(Osctl({"image", "inspect", file, "-o", "yaml"}).out, HasSubstr("version: 0.2.0\n"));
+  EXPECT_THAT(Osctl({"image", "inspect", file, "-o", "yaml"}).out, HasSubstr("version: \"0.2.0\"\n"));
 }
 
 TEST_F(ImageFileTest, VerifyGood) {

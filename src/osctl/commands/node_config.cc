@@ -129,6 +129,27 @@ std::string StoragePart(const NodeConfigOptions& options) {
       empty ? "storage: {}\n" : "storage:\n", Line("disk", OptionalScalar(options.disk), "/dev/vda"));
 }
 
+// What somebody sets later, if at all.
+constexpr char kUpgradePart[] =
+    "# When an upgrade counts as good.\n"
+    "upgrade: {}\n"
+    "  # Seconds from the start of a trial in which everything must hold; without it 600.\n"
+    "  # deadline: 600\n"
+    "  # Whether an operator has to confirm each upgrade: `osctl upgrade confirm`.\n"
+    "  # manual: true\n";
+constexpr char kInstallPart[] =
+    "# Installs by itself onto the disk that fits all of this, on a node that was booted from a medium.\n"
+    "# install:\n"
+    "#   disk:\n"
+    "#     path: /dev/nvme0n1\n"
+    "#     serial: S4EWNX0R123456\n"
+    "#     model: Samsung\n"
+    "#     wwid: eui.0025385b21404321\n"
+    "#     minSize: 32\n"
+    "#     maxSize: 1024\n"
+    "#   # Also when it holds something, all of which is lost.\n"
+    "#   wipe: true\n";
+
 std::string StemOf(const std::string& path) {
   std::string name = path.substr(path.rfind('/') + 1);
   for (const char* suffix : {".yaml", ".yml", ".json"}) {
@@ -223,7 +244,8 @@ absl::StatusOr<std::string> NodeConfigYaml(const KeyStore& store, const std::str
       "# comments. Check it with `osctl config validate -f FILE`.\n"
       "apiVersion: stele.dev/v1\n"
       "kind: MachineConfig\n\n",
-      ApiPart(client_ca, server), "\n", network, "\n", TimePart(options), "\n", StoragePart(options), "\n", kubelet);
+      ApiPart(client_ca, server), "\n", network, "\n", TimePart(options), "\n", StoragePart(options), "\n", kubelet,
+      "\n", kUpgradePart, "\n", kInstallPart);
   stele::config::v1::MachineConfig parsed;
   std::vector<stele::config::Problem> problems = stele::config::ParseYaml(yaml, {}, &parsed);
   if (problems.empty()) return yaml;

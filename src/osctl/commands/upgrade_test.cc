@@ -105,7 +105,10 @@ TEST_F(UpgradeTest, ResumesAfterEveryCut) {
                        uint64_t{1'200'000},
                        static_cast<uint64_t>(image_.size()) - 1,
                        static_cast<uint64_t>(image_.size())}) {
-    staging() = {};
+    staging().disk.clear();
+    staging().calls = 0;
+    staging().offsets.clear();
+    staging().sent.clear();
     staging().cuts = {cut};
     Outcome run = Osctl({"upgrade", "--image", file_, "--stage-only"});
     ASSERT_EQ(run.code, 0) << cut << run.err;
@@ -185,6 +188,7 @@ TEST_F(UpgradeTest, AKilledClientLeavesWhatItSent) {
   }
   ASSERT_EQ(::kill(child, SIGKILL), 0);
   ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  while (staging().under_way) absl::SleepFor(absl::Milliseconds(5));  // the node takes one call at a time
   Outcome run = Osctl({"upgrade", "--image", file_, "--stage-only"});
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_TRUE(staging().disk == image_);

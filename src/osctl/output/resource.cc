@@ -13,6 +13,7 @@
 #include "stele/machine/v1/options.pb.h"
 #include "stele/resource/v1/network.pb.h"
 #include "stele/resource/v1/node.pb.h"
+#include "stele/resource/v1/upgrade.pb.h"
 #include "stele/resource/v1/workload.pb.h"
 
 namespace stele::osctl {
@@ -28,7 +29,8 @@ using google::protobuf::Reflection;
 // A new proto file of resources is named here; a static link would drop one that nobody names.
 std::vector<const FileDescriptor*> ResourceFiles() {
   namespace v1 = stele::resource::v1;
-  return {v1::Service::descriptor()->file(), v1::Link::descriptor()->file(), v1::Pod::descriptor()->file()};
+  return {v1::Service::descriptor()->file(), v1::Link::descriptor()->file(), v1::Pod::descriptor()->file(),
+          v1::Slot::descriptor()->file()};
 }
 
 std::vector<ResourceType> CollectTypes() {
