@@ -79,8 +79,8 @@ struct ServiceSpec {
   // What machined alone looks at: init is never told.
   std::vector<std::string> after;  // services that must be ready before the first start
   struct Readiness {
-    enum class Kind : uint8_t { kStarted, kUnixSocket, kHttp, kCri, kTls, kExited } kind = Kind::kStarted;
-    std::string target;  // a socket's path, or a URL
+    enum class Kind : uint8_t { kStarted, kPath, kHttp, kCri, kTls, kExited } kind = Kind::kStarted;
+    std::string target;  // a path that must exist, a socket's path, or a URL
     uint32_t timeout_ms = 60'000;   // after which a service that is still not ready is reported as failing
     uint32_t interval_ms = 250;     // between probes until ready; 10 s after
   } readiness;

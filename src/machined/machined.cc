@@ -13,7 +13,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/strip.h"
 #include "base/boot_facts.h"
-#include "base/build_version.h"
 #include "base/file.h"
 #include "grpcpp/impl/service_type.h"
 #include "machined/api.h"
@@ -23,6 +22,7 @@
 #include "machined/event_log.h"
 #include "machined/fact_finder.h"
 #include "machined/idle_memory.h"
+#include "machined/image_version.h"
 #include "machined/init_client.h"
 #include "machined/install/install_controller.h"
 #include "machined/install/install_runner.h"
@@ -193,7 +193,7 @@ absl::Status Run() {
   BootFacts boot_facts = FactsOfThisBoot();
   auto boots_owned =
       std::make_unique<BootsController>(init, BootsController::Options{.boot_id = boot_id,
-                                                                       .version = kBuildVersion,
+                                                                       .version = ImageVersion(),
                                                                        .slot = SlotOf(boot_facts),
                                                                        .watchdog_reset = boot_facts.watchdog_reset});
   BootsController& boots = *boots_owned;

@@ -4,9 +4,8 @@
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
+#include <unistd.h>
 
-#include <cstring>
 #include <memory>
 #include <string>
 
@@ -23,28 +22,14 @@ namespace stele::machined {
 namespace {
 
 // A blocking socket whose every operation ends after `timeout`.
-absl::StatusOr<UniqueFd> Connect(const sockaddr* address, socklen_t size, absl::Duration timeout,
-                                 int type = SOCK_STREAM) {
-  UniqueFd fd(::socket(address->sa_family, type | SOCK_CLOEXEC, 0));
+absl::StatusOr<UniqueFd> Connect(const sockaddr* address, socklen_t size, absl::Duration timeout) {
+  UniqueFd fd(::socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd.ok()) return ErrnoStatus("open a socket");
   timeval limit = absl::ToTimeval(timeout);
   ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   if (::connect(fd.get(), address, size) != 0) return ErrnoStatus("connect");
   return fd;
-}
-
-absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, absl::Duration timeout) {
-  sockaddr_un address = {.sun_family = AF_UNIX};
-  if (path.size() >= sizeof address.sun_path) return absl::InvalidArgumentError(absl::StrCat(path, ": too long"));
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  absl::Status first;
-  for (int type : {SOCK_STREAM, SOCK_SEQPACKET}) {  // udevd's control socket is of the second kind
-    auto fd = Connect(reinterpret_cast<const sockaddr*>(&address), sizeof address, timeout, type);
-    if (fd.ok()) return fd;
-    first.Update(fd.status());
-  }
-  return Annotate(first, path);
 }
 
 // "127.0.0.1:10248"; services answer on loopback, so no name is ever looked up.
@@ -106,8 +91,9 @@ absl::Status Probe(const ServiceSpec::Readiness& readiness, absl::Duration timeo
     case Kind::kStarted:
     case Kind::kExited:
       return absl::OkStatus();
-    case Kind::kUnixSocket:
-      return ConnectUnix(readiness.target, timeout).status();
+    case Kind::kPath:
+      if (::access(readiness.target.c_str(), F_OK) != 0) return ErrnoStatus(readiness.target);
+      return absl::OkStatus();
     case Kind::kHttp:
       return ProbeHttp(readiness.target, timeout);
     case Kind::kTls:

@@ -10,6 +10,7 @@
 #include "machined/cri_version.h"
 #include "machined/fact_finder.h"
 #include "machined/grpc_status.h"
+#include "machined/image_version.h"
 #include "services/containerd.h"
 #include "stele/machine/v1/system_service.grpc.pb.h"
 #include "stele/resource/v1/node.pb.h"
@@ -65,7 +66,8 @@ class SystemService final : public machine::v1::SystemService::CallbackService {
 
  private:
   void Fill(machine::v1::VersionResponse& response) const {
-    response.set_stele(kBuildVersion);
+    static const std::string image = ImageVersion();  // asked for thousands of times a second
+    response.set_stele(image);
     response.set_commit(kBuildCommit);
     utsname names;
     if (::uname(&names) == 0) {

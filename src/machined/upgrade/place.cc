@@ -2,7 +2,7 @@
 
 #include <sys/utsname.h>
 
-#include "base/build_version.h"
+#include "machined/image_version.h"
 
 namespace stele::machined {
 
@@ -49,7 +49,7 @@ absl::StatusOr<UpgradePlace> PlaceOn(const BootFacts& facts, const DiskContents&
   place.running_device = facts.root_device;
   place.other_device = runs_a ? b->device : a->device;
   place.running_root_hash = facts.root_hash;
-  place.running_version = kBuildVersion;
+  place.running_version = ImageVersion();
   utsname names;
   if (::uname(&names) == 0) place.architecture = names.machine;
   place.entry = facts.entry;

@@ -53,9 +53,12 @@ void StageCall::OnDone() {
 void StageCall::Run() {
   absl::Status status = Stage();
   if (began_) {
-    api_.node.loop().Post([api = &api_, version = version_, caller = caller_, status] {
-      api->upgrades.EndStaging(version, caller, status);
+    // Before the answer: who is told that the image is staged may activate it at once.
+    std::promise<void> ended;
+    api_.node.loop().Post([this, &status, &ended] {
+      api_.upgrades.EndStaging(version_, caller_, status, [&ended] { ended.set_value(); });
     });
+    ended.get_future().wait();
   }
   {
     std::unique_lock<std::mutex> lock(mutex_);

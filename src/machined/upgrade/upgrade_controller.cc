@@ -102,9 +102,10 @@ void UpgradeController::Find() {
 
 void UpgradeController::OnSurvey(absl::StatusOr<Survey> survey) {
   if (!survey.ok()) {
-    if (unavailable_.message() != survey.status().message()) {
+    // Told when it lasts: at boot the ESP's file system may still be being loaded.
+    bool again = unavailable_.message() == survey.status().message();
+    if (again && !std::exchange(told_unavailable_, true))
       node_->Emit("upgrade", "slots", survey.status().message(), machine::v1::SEVERITY_ERROR);
-    }
     unavailable_ = survey.status();
     return LookAgain(kFindAgain);
   }

@@ -64,7 +64,9 @@ class UpgradeController : public Controller {
   };
   absl::StatusOr<StagingGround> BeginStaging();
   void StagingIsAt(const std::string& version, uint64_t done, uint64_t total);
-  void EndStaging(const std::string& version, const std::string& asked_by, const absl::Status& result);
+  // `then` is called when the next verb may come.
+  void EndStaging(const std::string& version, const std::string& asked_by, const absl::Status& result,
+                  std::function<void()> then);
 
   // The verbs of UpgradeService; `done` gets the version they are about, once.
   using Done = std::function<void(absl::StatusOr<std::string>)>;
@@ -104,6 +106,7 @@ class UpgradeController : public Controller {
   Hands hands_;
   Options options_;
   absl::Status unavailable_ = absl::UnavailableError("the node is still looking for its slots; try again");
+  bool told_unavailable_ = false;
   BootFacts facts_;
   absl::Duration init_deadline_;
   std::optional<UpgradePlace> place_;

@@ -31,8 +31,8 @@ void UpgradeController::StagingIsAt(const std::string& version, uint64_t done, u
   Publish();
 }
 
-void UpgradeController::EndStaging(const std::string& version, const std::string& asked_by,
-                                   const absl::Status& result) {
+void UpgradeController::EndStaging(const std::string& version, const std::string& asked_by, const absl::Status& result,
+                                   std::function<void()> then) {
   staging_version_.clear();
   if (result.ok()) {
     node_->Emit("upgrade", version, absl::StrCat(version, " staged by ", asked_by));
@@ -41,7 +41,7 @@ void UpgradeController::EndStaging(const std::string& version, const std::string
                 absl::StrCat("staging by ", asked_by, " ended: ", result.message()), machine::v1::SEVERITY_WARNING);
   }
   Operate([](std::vector<std::string>*) -> absl::StatusOr<std::string> { return std::string(); },
-          [](absl::StatusOr<std::string>) {});
+          [then = std::move(then)](const absl::StatusOr<std::string>&) { then(); });
 }
 
 void UpgradeController::Activate(Activation activation, Done done) {
