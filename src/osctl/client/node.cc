@@ -73,6 +73,7 @@ grpc::ChannelArguments Arguments(const std::string& server_name, absl::Duration 
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
   // Its real meaning: how long one attempt, TCP and TLS, may take.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, static_cast<int>(absl::ToInt64Milliseconds(timeout)));
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // another channel is another connection
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // a node is not reached through a web proxy
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   // A follower must notice a node that lost its power, although nothing is ever sent to it.
@@ -129,8 +130,12 @@ absl::Status Node::CallUnary(const char* path, const MessageLite& request, Messa
   grpc::ClientContext context;
   context.set_deadline(In(timeout_));
   RpcMethod method(path, RpcMethod::NORMAL_RPC, channel_->grpc);
-  return Explain(FromGrpc(grpc::internal::BlockingUnaryCall<MessageLite, MessageLite>(channel_->grpc.get(), method,
-                                                                                      &context, request, response)));
+  absl::Status status = Explain(FromGrpc(grpc::internal::BlockingUnaryCall<MessageLite, MessageLite>(
+      channel_->grpc.get(), method, &context, request, response)));
+  // A machine that was reset does not close its connections: what is sent on one gets no answer for ever. The next call
+  // makes another.
+  if (absl::IsDeadlineExceeded(status)) channel_.reset();
+  return status;
 }
 
 absl::Status Node::ReadStream(const char* path, const MessageLite& request, MessageLite* response,
