@@ -173,7 +173,7 @@ class Life : public InitListener {
 
 ServiceSpec Spec(const std::string& name, std::vector<std::string> after = {}) {
   ServiceSpec spec = {.name = name, .argv = {"/usr/bin/" + name}, .after = std::move(after)};
-  spec.readiness = {.kind = ServiceSpec::Readiness::Kind::kUnixSocket, .target = name, .interval_ms = 20};
+  spec.readiness = {.kind = ServiceSpec::Readiness::Kind::kPath, .target = name, .interval_ms = 20};
   return spec;
 }
 

@@ -132,9 +132,9 @@ absl::Status Node::CallUnary(const char* path, const MessageLite& request, Messa
   RpcMethod method(path, RpcMethod::NORMAL_RPC, channel_->grpc);
   absl::Status status = Explain(FromGrpc(grpc::internal::BlockingUnaryCall<MessageLite, MessageLite>(
       channel_->grpc.get(), method, &context, request, response)));
-  // A machine that was reset does not close its connections: what is sent on one gets no answer for ever. The next call
-  // makes another.
-  if (absl::IsDeadlineExceeded(status)) channel_.reset();
+  // The next call makes another connection. A machine that was reset does not close its own, and what is sent on one
+  // gets no answer for ever; and gRPC 1.51 goes on with a lost one's handshake only while a call waits, else every 5 s.
+  if (absl::IsDeadlineExceeded(status) || absl::IsUnavailable(status)) channel_.reset();
   return status;
 }
 
