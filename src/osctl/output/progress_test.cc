@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -29,10 +30,16 @@ struct Terminal {
     winsize size = {24, 40, 0, 0};
     EXPECT_EQ(::ioctl(screen.get(), TIOCSWINSZ, &size), 0);
   }
+  // Until nothing more comes for a moment: the kernel brings what was written over by a worker of its own.
   std::string Shown() {
+    std::string shown;
     char buffer[4096];
-    ssize_t got = ::read(screen.get(), buffer, sizeof buffer);
-    return got > 0 ? std::string(buffer, got) : "";
+    pollfd wait = {screen.get(), POLLIN, 0};
+    for (int patience = 2000; ::poll(&wait, 1, patience) == 1 && (wait.revents & POLLIN) != 0; patience = 100) {
+      ssize_t got = ::read(screen.get(), buffer, sizeof buffer);
+      if (got > 0) shown.append(buffer, got);
+    }
+    return shown;
   }
   UniqueFd screen, end;
 };
