@@ -21,7 +21,9 @@ bool IsStaged(const UpgradeRecord& record) {
 absl::StatusOr<UpgradeController::StagingGround> UpgradeController::BeginStaging() {
   RETURN_IF_ERROR(Ready());
   busy_ = true;
-  return StagingGround{*place_, options_.state_folder, options_.keys};
+  StagingGround ground = {*place_, options_.state_folder, options_.keys};
+  ground.place.trial = place_->trial && !trial_over_;  // this boot began as one; it may be over
+  return ground;
 }
 
 void UpgradeController::StagingIsAt(const std::string& version, uint64_t done, uint64_t total) {
