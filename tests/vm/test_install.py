@@ -1,4 +1,4 @@
-"""From a medium onto an empty disk, by the configuration alone; then what a node on a disk can do: reset and growing."""
+"""From a medium onto an empty disk, by the configuration alone; then the history of its boots: a reboot, a pulled plug."""
 
 import pathlib
 
@@ -17,12 +17,13 @@ def boots(node):
     return [item["body"] for _, item in sorted(node.get("boots").items(), key=lambda pair: int(pair[0]))]
 
 
-def test_from_an_iso_to_the_disk_and_back_to_nothing():
+def test_from_an_iso_to_the_disk_and_its_boots():
     node = from_medium("install")
     node.machine.start()
     try:
         node.wait_for("the disk boots", lambda: boots(node)[-1].get("slot") == "a", 420)
-        assert {"STELE-STATE", "STELE-DATA"} <= set(node.get("volumes"))
+        node.wait_for("both volumes are up", lambda: (v := node.get("volumes")) and all(
+            v.get(label, {}).get("body", {}).get("ready") for label in ("STELE-STATE", "STELE-DATA")), 120)
         assert node.get("configs")["running"]["body"]["source"] == "state"
         assert 'loading Boot' in node.serial_text() and '"Stele" from HD(1,GPT' in node.serial_text()
 

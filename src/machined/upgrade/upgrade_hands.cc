@@ -1,5 +1,10 @@
 #include "machined/upgrade/upgrade_hands.h"
 
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include "base/unique_fd.h"
 #include "machined/boots/boots_controller.h"
 #include "machined/init_client.h"
 #include "machined/install/boot_entries.h"
@@ -11,7 +16,6 @@ namespace stele::machined {
 namespace {
 
 constexpr uint32_t kTailLines = 20;
-constexpr uint64_t kSector = 512;
 
 std::string LogTail(const LogStore& logs, const std::string& service) {
   absl::StatusOr<std::unique_ptr<LogSource>> source = logs.Open(service, {.tail_lines = kTailLines});
@@ -21,7 +25,11 @@ std::string LogTail(const LogStore& logs, const std::string& service) {
 }
 
 absl::Status MakeBootEntries(const std::string& loader, const Partition& esp) {
-  EspPartition partition = {static_cast<uint32_t>(esp.number), esp.start / kSector, esp.size / kSector, esp.uuid};
+  UniqueFd device(::open(esp.device.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!device.ok()) return ErrnoStatus("open ", esp.device);
+  int sector = 0;  // firmware counts in the disk's own
+  if (::ioctl(device.get(), BLKSSZGET, &sector) != 0) return ErrnoStatus("ask ", esp.device, " for its sector size");
+  EspPartition partition = {static_cast<uint32_t>(esp.number), esp.start / sector, esp.size / sector, esp.uuid};
   return PointBootEntriesTo(loader, partition, EfiVariables());
 }
 
