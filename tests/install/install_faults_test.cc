@@ -5,7 +5,7 @@
 // Afterwards a disk has either no table at all or all of Stele, and the same call again completes. A reset that was cut
 // is completed by the next boot.
 //
-// What a disk forgets of unflushed writes is another matter: gpt_table_test and tests/crash.
+// What a disk forgets of unflushed writes is another matter, and not tried here: docs/claims.md.
 #include <dlfcn.h>
 #include <sched.h>
 #include <sys/mman.h>
