@@ -122,27 +122,28 @@ void BootModules::DevicesEnded(PhaseState state, absl::string_view message) {
   if (state == kPhaseFailed) Log(Level::kError, "devices: %s", std::string(message).c_str());
   state_ = State::kModules;
   modules_phase_ = phases_.Begin("modules", 0);
-  deadline_ = Now() + kGentle;
-  BeGentle();
+  deadline_ = Now() + kHeld;
+  Hold();
 }
 
-// A group of its own: a nice value would not count against the services' groups.
-void BootModules::BeGentle() {
+// Frozen, not only of little weight: each module that is loaded patches the kernel's text, which stops every processor,
+// and what it takes of a second processor is missing to who starts there.
+void BootModules::Hold() {
   if (hurried_ || child_ <= 0 || !cgroups_.ok() || cgroups_.Make(kCgroup, group_) != 0) return;
-  SetWeight("1");
   char pid[16];
   int size = snprintf(pid, sizeof pid, "%d", child_);
   WriteCgroupSetting(group_.get(), "cgroup.procs", pid, static_cast<size_t>(size));
+  SetFrozen("1");
 }
 
-void BootModules::SetWeight(absl::string_view weight) {
-  if (group_.ok()) WriteCgroupSetting(group_.get(), "cpu.weight", weight.data(), weight.size());
+void BootModules::SetFrozen(absl::string_view frozen) {
+  if (group_.ok()) WriteCgroupSetting(group_.get(), "cgroup.freeze", frozen.data(), frozen.size());
 }
 
 void BootModules::Hurry() {
   hurried_ = true;
   if (state_ == State::kModules) deadline_ = kNever;
-  SetWeight("100");
+  SetFrozen("0");
 }
 
 void BootModules::OnDeadline(uint64_t now) {

@@ -2,8 +2,8 @@
 //
 //   first    what machined reads first: fw_cfg with its configuration, the EFI variables. Start waits for this
 //   devices  what the devices ask for: disk, network, watchdog. machined waits for its disk by itself
-//   modules  what pods need, by /usr/share/stele/modules, and what the processor's features ask for; with little of the
-//            processor until the API answers
+//   modules  what pods need, by /usr/share/stele/modules, and what the processor's features ask for; not before the API
+//            answers
 //
 // depmod's tables are read once. A driver that hangs takes the child with it: then what is left is
 // loaded by a second one.
@@ -22,7 +22,7 @@ class BootModules : private FdHandler {
  public:
   static constexpr uint64_t kFirstPatience = 2 * kSecond;
   static constexpr uint64_t kDevicesDeadline = 10 * kSecond;
-  static constexpr uint64_t kGentle = 5 * kSecond;  // so long at most the API goes first
+  static constexpr uint64_t kHeld = 5 * kSecond;  // so long at most the API goes first
 
   BootModules(EventLoop& loop, PhaseTable& phases, const CgroupTree& cgroups)
       : loop_(loop), phases_(phases), cgroups_(cgroups) {}
@@ -33,7 +33,7 @@ class BootModules : private FdHandler {
   // What waits for modules need not wait (any longer).
   bool done() const { return state_ == State::kDone; }
   bool devices_done() const { return state_ != State::kDevices; }
-  // The API answers, or never will: at full speed.
+  // The API answers, or never will: go on.
   void Hurry();
 
   uint64_t next_deadline() const { return deadline_; }
@@ -45,8 +45,8 @@ class BootModules : private FdHandler {
   void OnReady(uint32_t events) override;  // the child's pipe
   void StartChild(bool with_devices);
   void DevicesEnded(PhaseState state, absl::string_view message);
-  void BeGentle();
-  void SetWeight(absl::string_view weight);
+  void Hold();
+  void SetFrozen(absl::string_view frozen);
   void ClosePipe();
 
   EventLoop& loop_;

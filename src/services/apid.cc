@@ -13,7 +13,9 @@ ServiceSpec Apid(const config::v1::MachineConfig& config) {
       // apid bounds what each connection may hold; should that fail, this bound protects the node. Killed
       // and back within 2 s.
       .oom_score_adj = 500,
-      .cgroup_settings = {{"memory.max", "128M"}, {"memory.swap.max", "0"}, {"pids.max", "64"}},
+      // The processor's share is ten times what others of /system have, as machined's is: who asks a node what keeps it
+      // busy must get an answer, and at boot the API comes before what merely starts at the same moment.
+      .cgroup_settings = {{"memory.max", "128M"}, {"memory.swap.max", "0"}, {"pids.max", "64"}, {"cpu.weight", "1000"}},
       .listen = {{.address = "tcp:[::]:50000", .backlog = 512}},
       // Back within two seconds however often it is killed.
       .longest_backoff_ms = 500,
