@@ -37,6 +37,13 @@ function(stele_static TARGET)
   endif()
 endfunction()
 
+# A daemon of the root: shared with others are libc and OpenSSL, which the root has once (udev's libkmod and dhcpcd need it too);
+# all else is in the file. First on the line, so that archives find OpenSSL here and not in libssl.a.
+function(stele_daemon TARGET)
+  target_link_options(${TARGET} PRIVATE -static-libstdc++ -static-libgcc LINKER:--push-state,--no-as-needed -lssl -lcrypto
+    LINKER:--pop-state)
+endfunction()
+
 find_package(GTest REQUIRED)
 find_package(Threads REQUIRED)
 

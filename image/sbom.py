@@ -10,7 +10,7 @@ import debian
 import root
 
 # Debian 12 packages whose code is linked statically into our own programs; a scanner must see those too.
-LINKED_STATICALLY = ("libgrpc++-dev", "libprotobuf-dev", "libabsl-dev", "libssl-dev", "zlib1g-dev", "libc-ares-dev", "libre2-dev",
+LINKED_STATICALLY = ("libgrpc++-dev", "libprotobuf-dev", "libabsl-dev", "zlib1g-dev", "libc-ares-dev", "libre2-dev",
                      "libnghttp2-dev", "libyaml-dev", "libc6-dev", "libstdc++-12-dev")
 
 
