@@ -101,6 +101,11 @@ absl::Status Esp::Retry(const BootEntry& entry, uint64_t number) {
   return Rename(entry, {.number = number, .kind = BootEntry::Kind::kCounted, .left = kTrialTries});
 }
 
+absl::Status Esp::SetAside(const BootEntry& entry) {
+  std::string name = FileName(entry);
+  return folder_.Rename(name, absl::StrCat(name.substr(0, name.rfind('.')), ".twin"));
+}
+
 absl::StatusOr<BootEntry> Esp::FindBootable(uint64_t number) const {
   ASSIGN_OR_RETURN(std::vector<BootEntry> entries, List());
   for (const BootEntry& entry : InLoaderOrder(entries)) {

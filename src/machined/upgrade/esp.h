@@ -58,6 +58,9 @@ class Esp {
 
   // Unlinks it; see EspFolder::Remove.
   absl::Status Remove(const BootEntry& entry) { return folder_.Remove(FileName(entry)); }
+  // For one that may not be unlinked: a name that neither the loader nor we look at, `stele-2+1-2.efi` →
+  // `stele-2+1-2.twin`. What it holds stays as it is and takes its room for good.
+  absl::Status SetAside(const BootEntry& entry);
 
  private:
   explicit Esp(EspFolder folder) : folder_(std::move(folder)) {}

@@ -120,6 +120,19 @@ TEST_F(EspTest, OneOfTwoNamesOfTheSameDataIsNotUnlinked) {
   EXPECT_FALSE(Has("stele-2.new"));
 }
 
+TEST_F(EspTest, TwoNamesOfTheSameDataAreSetAside) {
+  Put("stele-1+1-2.efi", "data");
+  ASSERT_EQ(::link((folder() + "/stele-1+1-2.efi").c_str(), (folder() + "/stele-1+2-1.efi").c_str()), 0);
+  for (uint32_t left : {1, 2}) {
+    BootEntry entry = {.number = 1, .kind = Kind::kCounted, .left = left, .done = 3 - left};
+    EXPECT_TRUE(absl::IsFailedPrecondition(esp_->Remove(entry)));
+    EXPECT_EQ(esp_->SetAside(entry), absl::OkStatus());
+  }
+  EXPECT_TRUE(Has("stele-1+1-2.twin"));
+  EXPECT_TRUE(Has("stele-1+2-1.twin"));
+  EXPECT_EQ(esp_->List()->size(), 0u);
+}
+
 TEST_F(EspTest, OnlyOursAreListed) {
   Put("linux.efi", "x");
   Put("stele-5+0-3.efi", "x");
