@@ -49,7 +49,7 @@ class Esp {
   // The renames. Each answers OK when its end is so already: a step that was cut is done again.
   //   `.new` → `+3.efi`, after VerifyWritten
   absl::Status Activate(uint64_t number);
-  //   `+x-y.efi` → `.efi`
+  //   `+x-y.efi` → `.efi`; where both are there already the counted one is set aside
   absl::Status Bless(uint64_t number);
   //   `+x-y.efi` → `+0-3.efi`
   absl::Status MarkFailed(uint64_t number);

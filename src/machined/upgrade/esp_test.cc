@@ -133,6 +133,20 @@ TEST_F(EspTest, TwoNamesOfTheSameDataAreSetAside) {
   EXPECT_EQ(esp_->List()->size(), 0u);
 }
 
+TEST_F(EspTest, ABlessingThatWasCutBetweenTheTwoNamesIsEnded) {
+  Put("stele-4.efi", MakeUki(kHash));
+  ASSERT_EQ(::link((folder() + "/stele-4.efi").c_str(), (folder() + "/stele-4+2-1.efi").c_str()), 0);
+  EXPECT_EQ(esp_->Bless(4), absl::OkStatus());
+  EXPECT_TRUE(Has("stele-4.efi"));
+  EXPECT_FALSE(Has("stele-4+2-1.efi"));
+  EXPECT_EQ(esp_->Bless(4), absl::OkStatus());
+  // Never one whose other name is not the same image.
+  Put("stele-5+2-1.efi", MakeUki(kHash));
+  Put("stele-5.efi", MakeUki(std::string(64, 'b')));
+  EXPECT_TRUE(absl::IsAlreadyExists(esp_->Bless(5)));
+  EXPECT_TRUE(Has("stele-5+2-1.efi"));
+}
+
 TEST_F(EspTest, OnlyOursAreListed) {
   Put("linux.efi", "x");
   Put("stele-5+0-3.efi", "x");
