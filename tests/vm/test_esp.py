@@ -51,8 +51,9 @@ def test_twins_and_older_copies(folder):  # noqa: F811
     add_twin(raw, "stele-3.efi", "stele-3+1-2.efi")  # of the one that runs; stele-1 and -2 are older copies
     with harness.node("esp", firmware="ovmf", disk_image=raw, lifetime=1200) as node:
         node.wait_api(150)
-        assert node.get("slots")["a"]["body"]["state"] == "SLOT_STATE_GOOD"
-        assert node.get("slots")["a"]["body"]["file"] in ("stele-3.efi", "stele-3+1-2.efi")
+        # Whichever of the two names the loader took: a counted boot's trial ends all the same.
+        node.wait_for("it is good", lambda: node.get("slots")["a"]["body"]["file"] == "stele-3.efi"
+                      and node.get("slots")["a"]["body"]["state"] == "SLOT_STATE_GOOD", 240)
         node.osctl("upgrade", "--image", variants.make("good", "0.2.0"), "--yes", timeout=420)
         assert node.get("slots")["b"]["body"]["running"]
 
@@ -64,8 +65,9 @@ def test_twins_and_older_copies(folder):  # noqa: F811
         assert node.get("slots")["b"]["body"]["running"], "0.2.0 was not touched"
         node.osctl("shutdown", "--yes")
         assert node.machine.wait_end(90)
-        assert sorted(name for name in names(node.machine.disk()) if name.endswith(".twin")) == ["stele-3+1-2.twin", "stele-3.twin"]
+        twins = [name for name in names(node.machine.disk()) if name.endswith(".twin")]
+        assert len(twins) == 2 and "stele-3.twin" in twins, names(node.machine.disk())
         with open(node.machine.disk(), "rb") as opened:
             vfat = volume(opened)
-            twins = [vfat.content(vfat.find(f"{FOLDER}/{name}")) for name in ("stele-3+1-2.twin", "stele-3.twin")]
-        assert twins == [(harness.IMAGE / "stele.efi").read_bytes()] * 2, "what was set aside is as it was"
+            whole = [vfat.content(vfat.find(f"{FOLDER}/{name}")) for name in twins]
+        assert whole == [(harness.IMAGE / "stele.efi").read_bytes()] * 2, "what was set aside is as it was"
