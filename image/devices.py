@@ -51,12 +51,12 @@ def controllers(bus: str, has_cdrom: bool) -> list:
     return ["-device", "virtio-scsi-pci,id=scsi"] if bus == "scsi" or (has_cdrom and bus != "sata") else []
 
 
-def firmware(found: qemu.Qemu, variables: pathlib.Path) -> list:
-    """OVMF. What it and the guest write into its variables is kept in the file `variables`."""
+def firmware(found: qemu.Qemu, variables: pathlib.Path, read_only: bool = False) -> list:
+    """OVMF. What it and the guest write into its variables is kept in the file `variables`, unless that is read-only."""
     if not variables.exists():
         shutil.copyfile(found.ovmf_vars, variables)
     return ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={found.ovmf_code}",
-            "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
+            "-drive", f"if=pflash,format=raw,unit=1,readonly={'on' if read_only else 'off'},file={variables}"]
 
 
 def make_disk(target: pathlib.Path, source: pathlib.Path | None, size: int) -> None:

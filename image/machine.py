@@ -44,6 +44,7 @@ class Options:
     append: str = ""  # more for the kernel's command line, with medium kernel only
     lifetime: int = 0  # seconds; 0: until stopped
     watchdog: bool = True
+    variables_read_only: bool = False  # the firmware's, as flash that is write-protected
 
     def boots_from(self) -> str:
         medium = self.medium or ("disk" if self.firmware == "ovmf" else "kernel")
@@ -100,6 +101,10 @@ class Machine:
     def disk(self) -> pathlib.Path:
         return self.folder / "disk.raw"
 
+    def variables(self) -> pathlib.Path:
+        """The firmware's; a file that is there before the first start is what the firmware begins with."""
+        return self.folder / "ovmf-vars.fd"
+
     def _command(self) -> list:
         found, options = qemu.find(), self.options
         medium = options.boots_from()
@@ -114,7 +119,7 @@ class Machine:
             command += ["-fw_cfg", f"name=opt/stele/config,file={options.config}"]
         if options.watchdog:
             command += ["-device", "i6300esb", "-action", "watchdog=reset"]
-        command += self._kernel() if medium == "kernel" else devices.firmware(found, self.folder / "ovmf-vars.fd")
+        command += self._kernel() if medium == "kernel" else devices.firmware(found, self.variables(), options.variables_read_only)
         command += [*self._network(medium), *self._disks(medium)]
         if options.lifetime:
             command = ["timeout", "--kill-after=5", str(options.lifetime), *command]

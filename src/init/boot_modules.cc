@@ -18,6 +18,8 @@ namespace {
 
 constexpr char kModuleList[] = "/usr/share/stele/modules";
 constexpr const char* kFirst[] = {"qemu_fw_cfg", "efivarfs"};
+// The ESP, which machined mounts as soon as it has looked at its disk.
+constexpr const char* kSoon[] = {"nls_cp437", "nls_ascii", "vfat"};
 // What no device asks for and nobody lists: where a panic's log is kept.
 constexpr const char* kLast[] = {"efi_pstore"};
 constexpr char kCgroup[] = "modules";
@@ -54,6 +56,7 @@ int LoadAll(uint64_t argument) {
     int pipe = static_cast<int>(argument);
     for (const char* name : kFirst) LoadOne(loader, name, false);
     (void)!::write(pipe, &kFirstDone, 1);
+    for (const char* name : kSoon) LoadOne(loader, name, false);
     loader.LoadForDevices(/*processor=*/false);
     (void)!::write(pipe, &kDevicesDone, 1);
   }

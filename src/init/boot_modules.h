@@ -1,6 +1,7 @@
 // The kernel modules that the second stage loads, by a child beside everything else:
 //
-//   first    what machined reads first: fw_cfg with its configuration, the EFI variables. Start waits for this
+//   first    what machined reads first: fw_cfg with its configuration, the EFI variables. Start waits for this; the
+//            ESP's drivers follow at once
 //   devices  what the devices ask for: disk, network, watchdog. machined waits for its disk by itself
 //   modules  what pods need, by /usr/share/stele/modules, and what the processor's features ask for; not before the API
 //            answers

@@ -232,11 +232,12 @@ void ConfigController::Adopt(LoadedConfig loaded) {
   for (const std::string& warning : loaded.warnings) {
     node_->Emit("config", "running", warning, machine::v1::SEVERITY_WARNING);
   }
-  message_ = loaded.warnings.empty() ? "" : loaded.warnings.front();
+  std::string told = std::exchange(message_, loaded.warnings.empty() ? "" : loaded.warnings.front());
   if (loaded.config == nullptr) {
     if (node_->config() == nullptr) {
       message_ = loaded.warnings.empty() ? kMaintenance : absl::StrCat("no configuration that can be used: ", message_);
-      Log("warning: ", message_);
+      // An error, so that the console shows it: without keys there is no other way to ask the node.
+      if (message_ != told) node_->Emit("config", "running", message_, machine::v1::SEVERITY_ERROR);
       PutConfigStatus();
     }
     return;

@@ -43,4 +43,8 @@ absl::StatusOr<std::vector<PlannedPartition>> PlanInstalledDisk(uint64_t disk_by
   return plan;
 }
 
+const PlannedPartition& FindPlanned(const std::vector<PlannedPartition>& plan, const std::string& label) {
+  return *std::find_if(plan.begin(), plan.end(), [&](const PlannedPartition& part) { return part.label == label; });
+}
+
 }  // namespace stele::machined

@@ -30,4 +30,7 @@ absl::StatusOr<std::vector<PlannedPartition>> PlanPartitions(uint64_t disk_bytes
 // when the disk is too small.
 absl::StatusOr<std::vector<PlannedPartition>> PlanInstalledDisk(uint64_t disk_bytes);
 
+// The one with that label, which must be there.
+const PlannedPartition& FindPlanned(const std::vector<PlannedPartition>& plan, const std::string& label);
+
 }  // namespace stele::machined

@@ -14,14 +14,9 @@ import time
 import uuid
 
 import debian
+import efi_store
 import lab_disk
 import qemu
-
-GLOBAL = uuid.UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
-NON_VOLATILE = 7  # and readable at boot and at run time
-STORE_AT = 0x48  # in OVMF_VARS: behind the firmware volume's header
-STORE_HEADER = 28
-VARIABLE_HEADER = "<HBBIQ16sIII16s"
 
 
 @dataclasses.dataclass
@@ -43,19 +38,9 @@ def loader() -> bytes:
 
 def variables(template: bytes, loaders: list[str]) -> bytes:
     """OVMF_VARS with a boot entry for each of `loaders`, paths on the ESP, in that order."""
-    store = bytearray(template)
-    at = STORE_AT + STORE_HEADER
     entries = {f"Boot{number:04X}": _load_option(f"Stele {number}", path) for number, path in enumerate(loaders)}
     entries["BootOrder"] = struct.pack(f"<{len(loaders)}H", *range(len(loaders)))
-    for name, data in entries.items():
-        encoded = name.encode("utf-16-le") + b"\0\0"
-        header = struct.pack(VARIABLE_HEADER, 0x55AA, 0x3F, 0, NON_VOLATILE, 0, b"\0" * 16, 0, len(encoded), len(data), GLOBAL.bytes_le)
-        whole = header + encoded + data
-        if set(store[at:at + len(whole)]) != {0xFF}:
-            raise debian.Error("OVMF's variables are not empty where the first ones go")
-        store[at:at + len(whole)] = whole
-        at += -(-len(whole) // 4) * 4
-    return bytes(store)
+    return efi_store.with_variables(template, entries)
 
 
 def _load_option(description: str, path: str) -> bytes:

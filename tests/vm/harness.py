@@ -63,7 +63,8 @@ class Node:
         self._environment = {**os.environ, "OSCTLCONFIG": str(self.folder / "osctl.yaml")}
         self._run([BIN / "osctl", *words], 30)
         options.setdefault("lifetime", 900)
-        self.machine = machine.Machine(self.folder, IMAGE, machine.Options(config=self.folder / "vm.yaml", **options))
+        self.config = self.folder / "vm.yaml"
+        self.machine = machine.Machine(self.folder, IMAGE, machine.Options(config=self.config, **options))
 
     # The command line.
 
@@ -87,6 +88,14 @@ class Node:
         """Resources of a type: {id: the whole resource as JSON}."""
         return {item["id"]: item for item in items(self.osctl("get", kind, "-o", "json"))}
 
+    def boots(self):
+        """The history of boots, oldest first."""
+        return [item["body"] for _, item in sorted(self.get("boots").items(), key=lambda pair: int(pair[0]))]
+
+    def events(self):
+        """The messages of this boot's events."""
+        return [event.get("message", "") for event in items(self.osctl("events", "-o", "json"))]
+
     # Waiting.
 
     def wait_for(self, what, condition, timeout):
@@ -108,6 +117,10 @@ class Node:
 
     def wait_service(self, name, timeout=180):
         self.wait_for(f"service {name} is ready", lambda: self.get("services").get(name, {}).get("body", {}).get("ready"), timeout)
+
+    def wait_volumes(self, timeout=120):
+        self.wait_for("both volumes are up", lambda: (v := self.get("volumes")) and all(
+            v.get(label, {}).get("body", {}).get("ready") for label in ("STELE-STATE", "STELE-DATA")), timeout)
 
     def import_image(self, tar, timeout=120):
         self.wait_service("containerd")
@@ -152,6 +165,10 @@ def node(name, **arguments):
     finally:
         made.machine.stop()
         made.machine.disk().unlink(missing_ok=True)
+
+
+def copy_sparse(source, target):
+    subprocess.run(["cp", "--sparse=always", str(source), str(target)], check=True)
 
 
 def probe_image():

@@ -3,6 +3,7 @@
 //   probe tick MILLISECONDS         "tick N" for ever (0: as fast as the log takes them), and ends on SIGTERM
 //   probe stubborn DIRECTORY        ignores SIGTERM, holds an open file and its working directory there
 //   probe write ROOT                tries to create files below ROOT and says what became of each; then stays
+//   probe ends ROOT                 ends the machine below ROOT, a way a boot: the kernel panics; init stands still; then stays
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -63,6 +64,42 @@ _Noreturn static void Write(const char* root) {
   while (1) pause();
 }
 
+static void Say(const char* doing) { printf("%s: %s\n", doing, strerror(errno)); }
+
+static void WriteFile(const char* root, const char* path, const char* text) {
+  char full[512];
+  snprintf(full, sizeof full, "%s%s", root, path);
+  int fd = open(full, O_WRONLY);
+  if (fd < 0 || write(fd, text, strlen(text)) < 0) Say(full);
+  if (fd >= 0) close(fd);
+}
+
+// True once, over all boots: a file in /var remembers it.
+static int FirstTime(const char* root, const char* what) {
+  char path[512];
+  snprintf(path, sizeof path, "%s/var/lib/probe-%s", root, what);
+  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  if (fd < 0 && errno != EEXIST) Say(path);
+  if (fd < 0) return 0;
+  fsync(fd);
+  close(fd);
+  sync();
+  return 1;
+}
+
+_Noreturn static void Ends(const char* root) {
+  if (FirstTime(root, "panic")) {
+    puts("panic");
+    WriteFile(root, "/proc/sysrq-trigger", "c");
+  } else if (FirstTime(root, "stands-still")) {
+    puts("stands still");
+    WriteFile(root, "/sys/fs/cgroup/init/cgroup.freeze", "1");
+  } else {
+    puts("stays");
+  }
+  while (1) pause();
+}
+
 int main(int argc, char** argv) {
   // As PID 1 of a pod the default action of SIGTERM is none.
   signal(SIGTERM, End);
@@ -73,6 +110,7 @@ int main(int argc, char** argv) {
   if (strcmp(verb, "tick") == 0) Tick(atol(operand));
   if (strcmp(verb, "stubborn") == 0) return Stubborn(operand);
   if (strcmp(verb, "write") == 0) Write(operand);
+  if (strcmp(verb, "ends") == 0) Ends(operand);
   fprintf(stderr, "probe: unknown verb '%s'\n", verb);
   return 2;
 }

@@ -17,62 +17,72 @@ constexpr size_t kMagic = 16, kSum = 64, kHead = kMagic + kSum + 4;
 struct Place {
   const char* magic;
   uint64_t offset;
+  size_t max_text;
 };
 
 Place PlaceOf(DiskNote note) {
   switch (note) {
     case DiskNote::kInstalling:
-      return {"STELE-INSTALLING", kDiskNotesStart};
+      return {"STELE-INSTALLING", kDiskNotesStart, 3 << 10};
     case DiskNote::kReset:
-      return {"STELE-RESET-WISH", kDiskNotesStart + 64 * 1024};
+      return {"STELE-RESET-WISH", kDiskNotesStart + (64 << 10), 3 << 10};
+    case DiskNote::kManifests:
+      return {"STELE-MANIFESTS-", kDiskNotesStart + (128 << 10), 300 << 10};
   }
-  return {"", 0};
+  return {"", 0, 0};
 }
 
-absl::StatusOr<std::string> Decode(const std::string& block, const Place& place, const std::string& path) {
+size_t BlocksOf(size_t text) { return (kHead + text + kBlock - 1) / kBlock * kBlock; }
+
+absl::Status ReadAt(int fd, uint64_t offset, size_t size, const std::string& path, std::string* bytes) {
+  bytes->resize(size);
+  ssize_t got = ::pread(fd, bytes->data(), size, offset);
+  if (got < 0) return ErrnoStatus("read ", path);
+  // A disk that ends here has no room for notes.
+  if (static_cast<size_t>(got) < size) return absl::NotFoundError(absl::StrCat(path, " has no notes"));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ReadNote(int fd, const Place& place, const std::string& path) {
+  absl::Status none = absl::NotFoundError(absl::StrCat(path, " has no note ", place.magic));
+  std::string bytes;
+  RETURN_IF_ERROR(ReadAt(fd, place.offset, kBlock, path, &bytes));
   uint32_t size = 0;
-  std::memcpy(&size, block.data() + kMagic + kSum, sizeof size);
-  bool whole = absl::StartsWith(block, place.magic) && size <= kMaxDiskNote;
-  if (whole) {
-    std::string text = block.substr(kHead, size);
-    if (block.substr(kMagic, kSum) == Sha256Hex(absl::StrCat(place.magic, text))) return text;
-  }
-  return absl::NotFoundError(absl::StrCat(path, " has no note ", place.magic));
+  std::memcpy(&size, bytes.data() + kMagic + kSum, sizeof size);
+  if (!absl::StartsWith(bytes, place.magic) || size > place.max_text) return none;
+  RETURN_IF_ERROR(ReadAt(fd, place.offset, BlocksOf(size), path, &bytes));
+  std::string text = bytes.substr(kHead, size);
+  return bytes.substr(kMagic, kSum) == Sha256Hex(absl::StrCat(place.magic, text)) ? absl::StatusOr<std::string>(text)
+                                                                                  : none;
 }
 
 }  // namespace
 
 absl::Status WriteDiskNote(const DiskFile& disk, DiskNote note, const std::string& text) {
-  if (text.size() > kMaxDiskNote) return absl::InvalidArgumentError("a note on the disk is too long");
   Place place = PlaceOf(note);
-  std::string block = absl::StrCat(place.magic, Sha256Hex(absl::StrCat(place.magic, text)));
+  if (text.size() > place.max_text) return absl::InvalidArgumentError("a note on the disk is too long");
+  std::string blocks = absl::StrCat(place.magic, Sha256Hex(absl::StrCat(place.magic, text)));
   uint32_t size = text.size();
-  block.append(reinterpret_cast<const char*>(&size), sizeof size);
-  block += text;
-  block.resize(kBlock);
-  RETURN_IF_ERROR(Annotate(disk.Write(place.offset, block), "note down"));
+  blocks.append(reinterpret_cast<const char*>(&size), sizeof size);
+  blocks += text;
+  blocks.resize(BlocksOf(size));
+  RETURN_IF_ERROR(Annotate(disk.Write(place.offset, blocks), "note down"));
   return Annotate(disk.Flush(), "note down");
 }
 
 absl::StatusOr<std::string> ReadDiskNote(const DiskFile& disk, DiskNote note) {
-  Place place = PlaceOf(note);
-  if (disk.size() < place.offset + kBlock) return absl::NotFoundError("too small for notes");
-  ASSIGN_OR_RETURN(std::string block, disk.Read(place.offset, kBlock));
-  return Decode(block, place, disk.path());
+  return ReadNote(disk.fd(), PlaceOf(note), disk.path());
 }
 
 absl::StatusOr<std::string> ReadDiskNote(const std::string& path, DiskNote note) {
-  Place place = PlaceOf(note);
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.ok()) return ErrnoStatus("open ", path);
-  std::string block(kBlock, '\0');
-  ssize_t got = ::pread(fd.get(), block.data(), block.size(), place.offset);
-  if (got < 0) return ErrnoStatus("read ", path);
-  return Decode(block, place, path);
+  return ReadNote(fd.get(), PlaceOf(note), path);
 }
 
 absl::Status RemoveDiskNote(const DiskFile& disk, DiskNote note) {
-  RETURN_IF_ERROR(Annotate(disk.Zero(PlaceOf(note).offset, kBlock), "remove the note"));
+  Place place = PlaceOf(note);
+  RETURN_IF_ERROR(Annotate(disk.Zero(place.offset, BlocksOf(place.max_text)), "remove the note"));
   return Annotate(disk.Flush(), "remove the note");
 }
 

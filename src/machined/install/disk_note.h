@@ -3,9 +3,10 @@
 //
 // They are for what must be known before anything is mounted and must outlive the wiping of every partition:
 //  - kInstalling: an installation has begun here, so a half-written table may be written over;
-//  - kReset: somebody asked for a reset, with what to wipe.
-// A note is one block of 4 KiB with its length and SHA-256: torn, it does not exist. Removing it is a write of one
-// sector.
+//  - kReset: somebody asked for a reset, with what to wipe;
+//  - kManifests: what a reset brings over the wiping of STELE-STATE, while that lasts.
+// A note is whole blocks of 4 KiB with its length and SHA-256: torn, it does not exist. Removing it overwrites all of
+// it.
 #pragma once
 
 #include <string>
@@ -15,11 +16,9 @@
 
 namespace stele::machined {
 
-enum class DiskNote { kInstalling, kReset };
+enum class DiskNote { kInstalling, kReset, kManifests };
 
-inline constexpr size_t kMaxDiskNote = 3072;
-
-// Flushed when it returns. INVALID_ARGUMENT for a text beyond kMaxDiskNote.
+// Flushed when it returns. INVALID_ARGUMENT for a text that the note has no room for: 3 KiB, kManifests 300 KiB.
 absl::Status WriteDiskNote(const DiskFile& disk, DiskNote note, const std::string& text);
 // NOT_FOUND when there is none.
 absl::StatusOr<std::string> ReadDiskNote(const DiskFile& disk, DiskNote note);

@@ -7,7 +7,9 @@
 //   state   configuration, manifest       } contents at their offsets, before there is a table
 //   data    an empty file system for /var }
 //   table   all of it flushed and read back from the disk; then the table, whose last sector is the commit; the note
-//   goes boot    boot entries, where firmware takes them done
+//           goes
+//   boot    boot entries, where firmware takes them
+//   done
 //
 // So a disk has either no table (the note says that it may be installed onto again) or all of Stele. Doing it again is
 // always right. GUIDs are fresh and random. Memory is bounded: chunks of the image, buffers of 1 MiB. Blocks for
@@ -17,45 +19,15 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/status.h"
-#include "machined/install/boot_entries.h"
 #include "machined/install/disk_file.h"
-#include "machined/storage_format.h"
+#include "machined/install/install_options.h"
+#include "machined/install/partition_writer.h"
 #include "machined/storage_layout.h"
 
 namespace stele::machined {
-
-// Where the image comes from: read in chunks, each verified before it is handed out.
-struct InstallSource {
-  struct Part {
-    uint64_t size = 0;
-    std::function<absl::Status(const DiskFile::Sink& sink)> read;
-  };
-  std::string version;
-  std::string header;  // of the image file, to the end of the signed manifest
-  Part loader, uki, root;
-};
-
-struct InstallOptions {
-  std::string disk;
-  bool wipe = false;             // also a disk that holds something
-  std::string medium_device;     // never this one, or the disk that it is a part of
-  std::string medium_partition;  // nor the disk with this partition UUID, which the loader came from
-  uint32_t sector_size = 0;      // 0: the device's
-  StorageTools tools;
-  // The ESP's file system: vfat, or ext4 in tests on a kernel without. Place, device and size are put behind the
-  // command. -I: a whole disk is meant.
-  std::vector<std::string> make_esp = {"/usr/sbin/mkfs.fat", "-I", "-F", "32", "-n", "ESP"};
-  std::string esp_type = "vfat";
-  std::string work = "/run/stele/install";  // for mounts and small files
-  // On STELE-STATE besides upgrade/a.manifest: path and contents.
-  std::vector<std::pair<std::string, std::string>> state_files;
-  // Tells the firmware; null: nobody to tell. What it fails with is a warning.
-  std::function<absl::Status(const std::string& loader, const EspPartition& esp)> point_boot_entries;
-};
 
 struct InstallProgress {
   std::string step;
@@ -93,15 +65,6 @@ class Installer {
   absl::Status Boot();
   absl::Status Done();
 
-  absl::Status WriteSlot();
-  absl::Status WriteEsp();
-  absl::Status WriteEspFile(const std::string& root, const std::string& path, const InstallSource::Part& part);
-  absl::Status ReadBackSlot();
-  absl::Status ReadBackFiles(const std::string& label, const std::string& fstype);
-  absl::Status ReadBackData();
-  absl::StatusOr<std::string> LoaderName();
-  const PlannedPartition& Planned(const std::string& label) const;
-  std::string Target(const char* name) const { return absl::StrCat(options_.work, "/", name); }
   void Count(uint64_t bytes);
 
   InstallOptions options_;
@@ -109,12 +72,9 @@ class Installer {
   Tell tell_;
   std::unique_ptr<DiskFile> disk_;
   std::vector<PlannedPartition> plan_;
+  std::unique_ptr<PartitionWriter> writer_;
   std::string contents_;   // what the disk held, for people
   bool was_ours_ = false;  // an installation that was cut
-  std::string loader_name_;
-  std::string root_sha256_;
-  // By partition: the files written, with their SHA-256 in hex.
-  std::vector<std::pair<std::string, std::string>> esp_files_, state_files_;
   InstallProgress progress_;
   uint64_t told_ = 0;
 };

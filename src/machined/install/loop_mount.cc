@@ -4,6 +4,7 @@
 #include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <utility>
@@ -45,11 +46,19 @@ absl::StatusOr<LoopDevice> SetUpLoop(const LoopRange& range, bool read_only) {
   return absl::ResourceExhaustedError("every loop device is taken by others");
 }
 
+bool IsBlockDevice(const std::string& path) {
+  struct stat info;
+  return ::stat(path.c_str(), &info) == 0 && S_ISBLK(info.st_mode);
+}
+
 }  // namespace
 
 absl::StatusOr<LoopMount> LoopMount::Create(const LoopRange& range, const std::string& fstype,
                                             const std::string& target, bool read_only) {
-  ASSIGN_OR_RETURN(LoopDevice loop, SetUpLoop(range, read_only));
+  LoopDevice loop = {.path = range.disk};
+  if (range.offset != 0 || !IsBlockDevice(range.disk)) {
+    ASSIGN_OR_RETURN(loop, SetUpLoop(range, read_only));
+  }
   std::string options = absl::StrCat(read_only ? "ro" : "rw", ",nosuid,nodev,noexec");
   if (read_only && fstype == "ext4") options += ",noload";  // looking at a disk replays no journal
   RETURN_IF_ERROR(MountFilesystem(loop.path, target, fstype, options));

@@ -22,7 +22,8 @@ struct LoopRange {
 
 class LoopMount {
  public:
-  // Mounted at `target` (made when missing). Reads and writes pass by the disk's page cache, where its driver can.
+  // Mounted at `target` (made when missing). Reads and writes pass by the disk's page cache, where its driver can. A
+  // device that is wanted from its start is mounted as it is: an installed node has no loop driver.
   static absl::StatusOr<LoopMount> Create(const LoopRange& range, const std::string& fstype, const std::string& target,
                                           bool read_only);
   LoopMount(LoopMount&& other) noexcept : target_(std::exchange(other.target_, "")) {}

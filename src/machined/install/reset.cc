@@ -6,9 +6,11 @@
 
 #include <algorithm>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/file.h"
+#include "image_file/header.h"
 #include "machined/install/disk_file.h"
 #include "machined/install/disk_note.h"
 #include "machined/install/loop_mount.h"
@@ -88,29 +90,72 @@ absl::Status WipePartition(const Place& place, const std::string& label, bool al
   return file.Flush();
 }
 
-// The slots' manifests, as far as they can be read.
-absl::Status SaveManifests(const Place& place, const std::string& folder, const StorageOptions& options) {
-  RETURN_IF_ERROR(RemoveTree(folder));
-  RETURN_IF_ERROR(MakeDirectories(folder + "/upgrade", 0700));
+// The slots' manifests, as far as they can be read, one after the other in kManifests' order.
+absl::StatusOr<std::vector<std::string>> ReadManifests(const Place& place, const StorageOptions& options) {
+  std::vector<std::string> manifests(std::size(kManifests));
   absl::StatusOr<LoopMount> mount = LoopMount::Create({place.path, place.offset, place.size, 512}, "ext4",
                                                       absl::StrCat(Work(options), "/state"), /*read_only=*/true);
-  if (!mount.ok()) return absl::OkStatus();  // wiped already, before a power cut; slots then show no version
-  for (const char* name : kManifests) {
-    absl::StatusOr<std::string> bytes = ReadFile(absl::StrCat(mount->path(), "/", name));
-    if (bytes.ok()) RETURN_IF_ERROR(ReplaceFile(absl::StrCat(folder, "/", name), *bytes, 0600));
+  if (!mount.ok()) return manifests;  // broken already; slots then show no version
+  for (size_t i = 0; i < manifests.size(); ++i) {
+    manifests[i] = ReadFile(absl::StrCat(mount->path(), "/", kManifests[i]), image_file::kMaxHeader).value_or("");
   }
-  return mount->Close();
+  RETURN_IF_ERROR(mount->Close());
+  return manifests;
+}
+
+// Their sizes, a line each, then their bytes.
+std::string JoinManifests(const std::vector<std::string>& manifests) {
+  std::string text;
+  for (const std::string& manifest : manifests) absl::StrAppend(&text, manifest.size(), "\n");
+  return absl::StrCat(text, absl::StrJoin(manifests, ""));
+}
+
+std::vector<std::string> SplitManifests(absl::string_view text) {
+  std::vector<size_t> sizes(std::size(kManifests));
+  for (size_t& size : sizes) {
+    size_t end = text.find('\n');
+    if (end == absl::string_view::npos || !absl::SimpleAtoi(text.substr(0, end), &size)) return {};
+    text.remove_prefix(end + 1);
+  }
+  std::vector<std::string> manifests;
+  for (size_t size : sizes) {
+    manifests.emplace_back(text.substr(0, size));
+    text.remove_prefix(std::min(size, text.size()));
+  }
+  return manifests;
+}
+
+// Puts the manifests into `folder`, and onto the disk as a note, which a power cut during the wiping leaves.
+absl::Status SaveManifests(const DiskFile& disk, const Place& place, const std::string& folder,
+                           const StorageOptions& options) {
+  std::vector<std::string> manifests;
+  absl::StatusOr<std::string> noted = ReadDiskNote(disk, DiskNote::kManifests);
+  if (noted.ok()) {
+    manifests = SplitManifests(*noted);  // the partition may be half wiped
+  } else {
+    ASSIGN_OR_RETURN(manifests, ReadManifests(place, options));
+    RETURN_IF_ERROR(WriteDiskNote(disk, DiskNote::kManifests, JoinManifests(manifests)));
+  }
+  RETURN_IF_ERROR(RemoveTree(folder));
+  RETURN_IF_ERROR(MakeDirectories(folder + "/upgrade", 0700));
+  for (size_t i = 0; i < manifests.size(); ++i) {
+    if (manifests[i].empty()) continue;
+    RETURN_IF_ERROR(ReplaceFile(absl::StrCat(folder, "/", kManifests[i]), manifests[i], 0600));
+  }
+  return absl::OkStatus();
 }
 
 // 256 MiB with the node's keys: always overwritten as a whole.
-absl::Status ResetState(const Place& place, const StorageOptions& options,
+absl::Status ResetState(const DiskFile& disk, const Place& place, const StorageOptions& options,
                         const std::function<void(const std::string&)>& progress) {
   std::string folder = absl::StrCat(Work(options), "/manifests");
-  RETURN_IF_ERROR(SaveManifests(place, folder, options));
+  RETURN_IF_ERROR(SaveManifests(disk, place, folder, options));
   RETURN_IF_ERROR(WipePartition(place, kStateLabel, /*all=*/true, progress));
   absl::Status made = MakeExt4(place.path, place.offset, place.size, kStateLabel, options.tools, folder);
   RETURN_IF_ERROR(RemoveTree(folder));
-  return made;
+  RETURN_IF_ERROR(made);
+  RETURN_IF_ERROR(disk.Flush());
+  return RemoveDiskNote(disk, DiskNote::kManifests);
 }
 
 absl::Status EmptyData(const Place& place, const std::vector<std::string>& keep, const StorageOptions& options) {
@@ -204,6 +249,7 @@ absl::Status CarryOutReset(const std::string& path, const ResetWish& wish, const
   ASSIGN_OR_RETURN(DiskContents contents, ProbeOurs(path));
   const Partition* data = FindPartition(contents, kDataLabel);
   const Partition* state = FindPartition(contents, kStateLabel);
+  ASSIGN_OR_RETURN(DiskFile disk, DiskFile::Open(path));
   if (wish.request.data() && data != nullptr) {
     progress(absl::StrCat("reset asked by ", wish.asked_by, ": ", kDataLabel));
     RETURN_IF_ERROR(
@@ -212,9 +258,8 @@ absl::Status CarryOutReset(const std::string& path, const ResetWish& wish, const
   if (wish.request.state() && state != nullptr) {
     progress(absl::StrCat("reset asked by ", wish.asked_by, ": ", kStateLabel));
     RETURN_IF_ERROR(
-        Annotate(ResetState(PlaceOf(path, *state), options, progress), absl::StrCat("reset ", kStateLabel)));
+        Annotate(ResetState(disk, PlaceOf(path, *state), options, progress), absl::StrCat("reset ", kStateLabel)));
   }
-  ASSIGN_OR_RETURN(DiskFile disk, DiskFile::Open(path));
   RETURN_IF_ERROR(disk.Flush());
   return RemoveDiskNote(disk, DiskNote::kReset);
 }

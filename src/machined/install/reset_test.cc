@@ -1,5 +1,6 @@
 #include "machined/install/reset.h"
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "gmock/gmock.h"
@@ -131,6 +132,28 @@ TEST_F(ResetTest, ACutAnywhereIsGoneOnWith) {
   ASSERT_TRUE(status.ok()) << status;
   Mount();
   EXPECT_FALSE(ReadResetWish(loop_)->has_value());
+}
+
+TEST_F(ResetTest, ACutAfterTheWipingKeepsTheManifests) {
+  ASSERT_TRUE(WriteResetWish(loop_, {Request(true, false), "x"}).ok());
+  Unmount();
+  pid_t child = ::fork();
+  if (child == 0) {
+    CarryOutReset(loop_, **ReadResetWish(loop_), options_, [](const std::string& line) {
+      if (line == "overwrite STELE-STATE: 100 %") ::_exit(7);
+    }).IgnoreError();
+    ::_exit(0);
+  }
+  int ended = 0;
+  ASSERT_EQ(::waitpid(child, &ended, 0), child);
+  ASSERT_EQ(WEXITSTATUS(ended), 7);
+  EXPECT_EQ(FindPartition(*ProbeDisk(loop_), kStateLabel)->fstype, "");
+  absl::Status status = CarryOutReset(loop_, **ReadResetWish(loop_), options_, [](const std::string&) {});
+  ASSERT_TRUE(status.ok()) << status;
+  Mount();
+  EXPECT_EQ(ReadFile(options_.root + "/run/stele/state/upgrade/a.manifest").value_or(""), "SECRET-TEXT");
+  EXPECT_FALSE(Has("/run/stele/state/upgrade/b.manifest"));
+  EXPECT_FALSE(ReadDiskNote(loop_, DiskNote::kManifests).ok());
 }
 
 TEST_F(ResetTest, ANoteOfAnotherVersionIsTold) {

@@ -89,7 +89,14 @@ absl::Status Esp::Activate(uint64_t number) {
 
 absl::Status Esp::Bless(uint64_t number) {
   ASSIGN_OR_RETURN(BootEntry entry, FindBootable(number));
-  return Rename(entry, {.number = number});
+  const BootEntry good = {.number = number};
+  ASSIGN_OR_RETURN(std::vector<BootEntry> entries, List());
+  if (entry == good || std::find(entries.begin(), entries.end(), good) == entries.end()) return Rename(entry, good);
+  // A cut in this very rename left both names; a number is never given twice.
+  ASSIGN_OR_RETURN(std::string counted_hash, RootHashIn(entry));
+  ASSIGN_OR_RETURN(std::string good_hash, RootHashIn(good));
+  if (counted_hash != good_hash) return absl::AlreadyExistsError(absl::StrCat(FileName(good), " is another image"));
+  return SetAside(entry);
 }
 
 absl::Status Esp::MarkFailed(uint64_t number) {
@@ -99,6 +106,11 @@ absl::Status Esp::MarkFailed(uint64_t number) {
 
 absl::Status Esp::Retry(const BootEntry& entry, uint64_t number) {
   return Rename(entry, {.number = number, .kind = BootEntry::Kind::kCounted, .left = kTrialTries});
+}
+
+absl::Status Esp::SetAside(const BootEntry& entry) {
+  std::string name = FileName(entry);
+  return folder_.Rename(name, absl::StrCat(name.substr(0, name.rfind('.')), ".twin"));
 }
 
 absl::StatusOr<BootEntry> Esp::FindBootable(uint64_t number) const {

@@ -49,7 +49,7 @@ class Esp {
   // The renames. Each answers OK when its end is so already: a step that was cut is done again.
   //   `.new` → `+3.efi`, after VerifyWritten
   absl::Status Activate(uint64_t number);
-  //   `+x-y.efi` → `.efi`
+  //   `+x-y.efi` → `.efi`; where both are there already the counted one is set aside
   absl::Status Bless(uint64_t number);
   //   `+x-y.efi` → `+0-3.efi`
   absl::Status MarkFailed(uint64_t number);
@@ -58,6 +58,9 @@ class Esp {
 
   // Unlinks it; see EspFolder::Remove.
   absl::Status Remove(const BootEntry& entry) { return folder_.Remove(FileName(entry)); }
+  // For one that may not be unlinked: a name that neither the loader nor we look at, `stele-2+1-2.efi` →
+  // `stele-2+1-2.twin`. What it holds stays as it is and takes its room for good.
+  absl::Status SetAside(const BootEntry& entry);
 
  private:
   explicit Esp(EspFolder folder) : folder_(std::move(folder)) {}

@@ -120,6 +120,33 @@ TEST_F(EspTest, OneOfTwoNamesOfTheSameDataIsNotUnlinked) {
   EXPECT_FALSE(Has("stele-2.new"));
 }
 
+TEST_F(EspTest, TwoNamesOfTheSameDataAreSetAside) {
+  Put("stele-1+1-2.efi", "data");
+  ASSERT_EQ(::link((folder() + "/stele-1+1-2.efi").c_str(), (folder() + "/stele-1+2-1.efi").c_str()), 0);
+  for (uint32_t left : {1, 2}) {
+    BootEntry entry = {.number = 1, .kind = Kind::kCounted, .left = left, .done = 3 - left};
+    EXPECT_TRUE(absl::IsFailedPrecondition(esp_->Remove(entry)));
+    EXPECT_EQ(esp_->SetAside(entry), absl::OkStatus());
+  }
+  EXPECT_TRUE(Has("stele-1+1-2.twin"));
+  EXPECT_TRUE(Has("stele-1+2-1.twin"));
+  EXPECT_EQ(esp_->List()->size(), 0u);
+}
+
+TEST_F(EspTest, ABlessingThatWasCutBetweenTheTwoNamesIsEnded) {
+  Put("stele-4.efi", MakeUki(kHash));
+  ASSERT_EQ(::link((folder() + "/stele-4.efi").c_str(), (folder() + "/stele-4+2-1.efi").c_str()), 0);
+  EXPECT_EQ(esp_->Bless(4), absl::OkStatus());
+  EXPECT_TRUE(Has("stele-4.efi"));
+  EXPECT_FALSE(Has("stele-4+2-1.efi"));
+  EXPECT_EQ(esp_->Bless(4), absl::OkStatus());
+  // Never one whose other name is not the same image.
+  Put("stele-5+2-1.efi", MakeUki(kHash));
+  Put("stele-5.efi", MakeUki(std::string(64, 'b')));
+  EXPECT_TRUE(absl::IsAlreadyExists(esp_->Bless(5)));
+  EXPECT_TRUE(Has("stele-5+2-1.efi"));
+}
+
 TEST_F(EspTest, OnlyOursAreListed) {
   Put("linux.efi", "x");
   Put("stele-5+0-3.efi", "x");

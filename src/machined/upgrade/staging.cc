@@ -149,7 +149,12 @@ absl::Status Staging::RemoveOthers(Esp& esp, uint64_t keep_number) {
     }
     // One that cannot be read may be the one that runs.
     absl::StatusOr<std::string> root_hash = esp.RootHashIn(entry);
-    if (root_hash.ok() && *root_hash != place_.running_root_hash) RETURN_IF_ERROR(esp.Remove(entry));
+    if (!root_hash.ok() || *root_hash == place_.running_root_hash) continue;
+    absl::Status removed = esp.Remove(entry);
+    // A second name of the same data, left by a power cut: under neither may it be freed, and neither may boot any
+    // more.
+    if (absl::IsFailedPrecondition(removed)) removed = esp.SetAside(entry);
+    RETURN_IF_ERROR(removed);
   }
   return absl::OkStatus();
 }

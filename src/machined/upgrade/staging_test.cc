@@ -113,6 +113,20 @@ TEST_F(StagingTest, ActivatedBlessedAndBackAgain) {
   EXPECT_THAT(node_->Ukis(), ElementsAre("stele-1.efi", "stele-3+3.efi"));
 }
 
+TEST_F(StagingTest, ASecondNameOfAnImageThatFailedIsInNobodysWay) {
+  TestImage image = GoodImage("0.2.0", 7, key_);
+  ASSERT_EQ(Stage(image), absl::OkStatus());
+  ASSERT_EQ(Activate(), absl::OkStatus());
+  // A power cut while the loader counted.
+  ASSERT_EQ(::link(node_->Uki("stele-2+3.efi").c_str(), node_->Uki("stele-2+2-1.efi").c_str()), 0);
+  TestImage next = GoodImage("0.3.0", 9, key_);
+  ASSERT_EQ(Stage(next), absl::OkStatus());
+  EXPECT_THAT(node_->Ukis(), ElementsAre("stele-1.efi", "stele-2+2-1.twin", "stele-2+3.twin", "stele-3.new"));
+  ASSERT_EQ(Activate(), absl::OkStatus());
+  EXPECT_EQ(node_->Bootable(), (std::vector<std::string>{"stele-1.efi", "stele-3+3.efi"}));
+  EXPECT_EQ(ReadTestFile(node_->Uki("stele-2+3.twin")), image.parts[1]);
+}
+
 TEST_F(StagingTest, AnImageThatFailedIsRefusedUntilForced) {
   TestImage image = GoodImage("0.2.0", 7, key_);
   ASSERT_EQ(Stage(image), absl::OkStatus());
