@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=f"this machine lacks {MISSING}; tests/vm run the same on a machine of their own"))
 
 
-def _folder(name):
+def folder(name):
     folder = node_module.WORK / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -29,12 +29,12 @@ def _folder(name):
 @pytest.fixture(scope="session")
 def shared_node():
     """A node that no test changes."""
-    with node_module.Node(_folder("shared")) as node:
+    with node_module.Node(folder("shared")) as node:
         yield node.wait_api()
 
 
 @pytest.fixture
 def node(request):
     """A node of the test's own."""
-    with node_module.Node(_folder(request.node.name)) as own:
+    with node_module.Node(folder(request.node.name)) as own:
         yield own.wait_api()
