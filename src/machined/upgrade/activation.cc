@@ -26,7 +26,9 @@ bool Has(const std::vector<BootEntry>& entries, const BootEntry& entry) {
   return std::find(entries.begin(), entries.end(), entry) != entries.end();
 }
 
-// A new loader gets its name and its entries. Nothing depends on it: without, the one before is used.
+// A new loader gets its name, and the image's loader the firmware's entries. Nothing depends on it: without, the one before
+// is used. The entries of one that was there already are looked at, too: a node that came onto its disk as a disk image has none
+// yet, firmware may have forgotten them, and without all four an image that cannot be loaded waits for a hand.
 void PublishLoader(const UpgradePlace& place, const image_file::Header& header, const AddBootEntries& add_entries,
                    std::vector<std::string>* warnings) {
   int part = header.Find(PartKind::PART_KIND_LOADER);
@@ -34,13 +36,13 @@ void PublishLoader(const UpgradePlace& place, const image_file::Header& header, 
   auto publish = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(Loader loaders, Loader::Open(place.esp.target()));
     const image::v1::Part& loader = header.part(part);
-    ASSIGN_OR_RETURN(bool there, loaders.Has(loader.sha256(), loader.size()));
-    if (there) return absl::OkStatus();
+    ASSIGN_OR_RETURN(std::string there, loaders.Find(loader.sha256(), loader.size()));
+    if (!there.empty()) return Annotate(add_entries(there), "make boot entries");
     RETURN_IF_ERROR(loaders.VerifyWritten(loader.sha256(), loader.size()));
     return loaders.Publish(loader.sha256(), add_entries);
   };
   if (absl::Status status = publish(); !status.ok()) {
-    warnings->push_back(absl::StrCat("the boot loader stays the one before: ", status.message()));
+    warnings->push_back(absl::StrCat("the firmware starts what it did before: ", status.message()));
   }
 }
 

@@ -21,6 +21,7 @@ struct UpgradePlace {
   std::string architecture;  // as uname -m
   std::string entry;         // the loader's path of the UKI that runs, where it counted this boot
   bool trial = false;        // the loader counts this boot
+  bool watchdog_reset = false;  // the hardware watchdog ended the boot before
   std::string other_slot;
   std::string other_device;
 };
