@@ -83,11 +83,11 @@ absl::StatusOr<BootEntry> FindRunning(const UpgradePlace& place, const Esp& esp)
   uint64_t told = NumberInLoaderPath(place.entry);
   const BootEntry* found = nullptr;
   for (const BootEntry& entry : ordered) {
+    // Never one that cannot be read, whatever the loader named: it would be blessed, and boot no more.
     absl::StatusOr<std::string> root_hash = esp.RootHashIn(entry);
-    if (root_hash.ok() && *root_hash != place.running_root_hash) continue;
-    // One that cannot be read is believed to be the one that the loader named, and no other.
+    if (!root_hash.ok() || *root_hash != place.running_root_hash) continue;
     if (told != 0 && entry.number == told) return entry;
-    if (root_hash.ok() && found == nullptr) found = &entry;
+    if (found == nullptr) found = &entry;
   }
   if (found != nullptr) return *found;
   return absl::NotFoundError("the ESP does not hold the UKI that runs");

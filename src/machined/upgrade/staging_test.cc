@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "machined/upgrade/node_for_test.h"
+#include "machined/upgrade/survey.h"
 
 namespace stele::machined {
 namespace {
@@ -125,6 +126,26 @@ TEST_F(StagingTest, ASecondNameOfAnImageThatFailedIsInNobodysWay) {
   ASSERT_EQ(Activate(), absl::OkStatus());
   EXPECT_EQ(node_->Bootable(), (std::vector<std::string>{"stele-1.efi", "stele-3+3.efi"}));
   EXPECT_EQ(ReadTestFile(node_->Uki("stele-2+3.twin")), image.parts[1]);
+}
+
+TEST_F(StagingTest, AUkiThatWasCutIsNeverTakenForTheRunningOneAndGoes) {
+  ASSERT_EQ(Stage(GoodImage("0.2.0", 7, key_)), absl::OkStatus());
+  ASSERT_EQ(Activate(), absl::OkStatus());
+  std::filesystem::rename(node_->Uki("stele-2+3.efi"), node_->Uki("stele-2+0-3.efi"));
+  std::filesystem::resize_file(node_->Uki("stele-2+0-3.efi"), 600);
+  // The image before runs, and the firmware still has what the loader counted last.
+  UpgradePlace place = node_->Place();
+  place.entry = "\\EFI\\Linux\\stele-2+0-3.efi";
+  place.trial = true;
+  ASSERT_EQ(BlessRunning(place, node_->Store(), &warnings_), absl::OkStatus());
+  EXPECT_THAT(node_->Ukis(), ElementsAre("stele-1.efi", "stele-2+0-3.efi"));
+  absl::StatusOr<Survey> survey = TakeSurvey(place, node_->Store());
+  ASSERT_TRUE(survey.ok()) << survey.status();
+  auto slots = SlotsOf(node_->Place(), *survey);
+  EXPECT_EQ(slots["b"].state(), resource::v1::SLOT_STATE_FAILED);
+  EXPECT_EQ(slots["b"].version(), "0.2.0");
+  ASSERT_EQ(Stage(GoodImage("0.3.0", 9, key_)), absl::OkStatus());
+  EXPECT_THAT(node_->Ukis(), ElementsAre("stele-1.efi", "stele-3.new"));
 }
 
 TEST_F(StagingTest, AnImageThatFailedIsRefusedUntilForced) {

@@ -45,7 +45,8 @@ const Survey::Entry* OtherEntry(const UpgradePlace& place, const Survey& survey)
   const Survey::Entry* found = nullptr;
   for (const Survey::Entry& entry : survey.entries) {
     bool known = image != survey.images.end() && entry.root_hash == image->second.root_hash;
-    bool being_written = !entry.entry.bootable() && entry.entry.number == survey.record.number();
+    // Not whole: being written, or damaged since.
+    bool being_written = (!entry.entry.bootable() || entry.root_hash.empty()) && entry.entry.number == survey.record.number();
     bool unknown = image == survey.images.end() && entry.entry.bootable() && !entry.root_hash.empty() &&
                    entry.root_hash != place.running_root_hash;
     if (survey.running.has_value() && entry.entry == *survey.running) continue;
