@@ -65,7 +65,8 @@ absl::Status WriteLastWords(const std::string& disk, const LastWords& words) {
   std::string sector = FormatLastWords(words);
   ssize_t written = ::pwrite(fd.get(), sector.data(), sector.size(), kLastWordsOffset);
   if (written < 0) return ErrnoStatus("write last words to ", disk);
-  if (written != static_cast<ssize_t>(sector.size())) return absl::DataLossError(absl::StrCat("write last words to ", disk, ": too short"));
+  if (written != static_cast<ssize_t>(sector.size()))
+    return absl::DataLossError(absl::StrCat("write last words to ", disk, ": too short"));
   if (::fsync(fd.get()) != 0) return ErrnoStatus("flush last words to ", disk);
   return absl::OkStatus();
 }

@@ -1,7 +1,8 @@
-// Why init gave up an image on trial whose machined could not say it: one sector of the disk, for the image that runs after it.
+// Why init gave up an image on trial whose machined could not say it: one sector of the disk, for the image that runs
+// after it.
 //
-// It lies in the gap between the partition table and the first partition, at 640 KiB, behind machined's notes: no file system
-// has to be mounted to write it, and one sector is written whole or not at all.
+// It lies in the gap between the partition table and the first partition, at 640 KiB, behind machined's notes: no file
+// system has to be mounted to write it, and one sector is written whole or not at all.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +31,7 @@ absl::Status WriteLastWords(const std::string& disk, const LastWords& words);
 absl::StatusOr<LastWords> ReadLastWords(const std::string& disk);
 
 // /dev/vda for /dev/vda2: a partition's folder in sysfs is inside of its disk's. NOT_FOUND for what is no partition.
-absl::StatusOr<std::string> WholeDiskOf(const std::string& partition, const std::string& sys_block = "/sys/class/block");
+absl::StatusOr<std::string> WholeDiskOf(const std::string& partition,
+                                        const std::string& sys_block = "/sys/class/block");
 
 }  // namespace stele

@@ -12,7 +12,8 @@ namespace {
 using testing::EndsWith;
 using testing::StartsWith;
 
-const LastWords kWords = {std::string(64, 'a'), "\\EFI\\Linux\\stele-7+0-3.efi", "machined ended 10 times; its log:\nfail"};
+const LastWords kWords = {std::string(64, 'a'), "\\EFI\\Linux\\stele-7+0-3.efi",
+                          "machined ended 10 times; its log:\nfail"};
 
 TEST(LastWords, AreASectorAndComeBack) {
   std::string sector = FormatLastWords(kWords);
@@ -35,8 +36,9 @@ TEST(LastWords, KeepWhyAndTheNewestOfALongLog) {
 }
 
 TEST(LastWords, AreNotFoundInWhatIsSomethingElse) {
-  for (const std::string& sector : {std::string(), std::string(kLastWordsSize, '\0'), std::string(kLastWordsSize, 'x'),
-                                    "STELE-LAST-WORDS\n" + std::string(kLastWordsSize, 'x'), FormatLastWords(kWords).substr(0, 511)})
+  for (const std::string& sector :
+       {std::string(), std::string(kLastWordsSize, '\0'), std::string(kLastWordsSize, 'x'),
+        "STELE-LAST-WORDS\n" + std::string(kLastWordsSize, 'x'), FormatLastWords(kWords).substr(0, 511)})
     EXPECT_TRUE(absl::IsNotFound(ParseLastWords(sector).status()));
   std::string sector = FormatLastWords(kWords);
   sector[sector.find("fail")] = '\x1b';
@@ -51,7 +53,8 @@ TEST(LastWords, LieOnTheDiskBehindTheNotes) {
   EXPECT_EQ(ReadLastWords(disk)->text, kWords.text);
   std::string whole = *ReadFile(disk, 2 << 20);
   EXPECT_EQ(whole.substr(0, kLastWordsOffset), std::string(kLastWordsOffset, 'd'));
-  EXPECT_EQ(whole.substr(kLastWordsOffset + kLastWordsSize), std::string((1 << 20) - kLastWordsOffset - kLastWordsSize, 'd'));
+  EXPECT_EQ(whole.substr(kLastWordsOffset + kLastWordsSize),
+            std::string((1 << 20) - kLastWordsOffset - kLastWordsSize, 'd'));
   ::unlink(disk.c_str());
 }
 

@@ -27,8 +27,8 @@ std::string NameWithoutTries(absl::string_view path) {
   return name;
 }
 
-// The loader leaves LoaderBootCountPath alone when it starts an entry without tries. So when one that cannot be loaded has
-// used its tries up and the good one is started within the same power-on, the variable still names the bad one.
+// The loader leaves LoaderBootCountPath alone when it starts an entry without tries. So when one that cannot be loaded
+// has used its tries up and the good one is started within the same power-on, the variable still names the bad one.
 bool IsOfAnotherEntry(const std::string& counted, const std::string& directory) {
   absl::StatusOr<std::string> selected = ReadLoaderVariable("LoaderEntrySelected", directory);
   return selected.ok() && !selected->empty() && NameWithoutTries(*selected) != NameWithoutTries(counted);

@@ -137,9 +137,9 @@ void Init::MachinedGone(uint64_t up_ms) {
 
 int Init::WaitMilliseconds() const {
   if (more_to_reap_) return 0;
-  uint64_t next = std::min({supervisor_.next_deadline(), ending_.next_deadline(), parts_.watchdog.next_deadline(),
-                            release_at_, modules_.next_deadline(), trial_.next_deadline(),
-                            last_words_.next_deadline()});
+  uint64_t next =
+      std::min({supervisor_.next_deadline(), ending_.next_deadline(), parts_.watchdog.next_deadline(), release_at_,
+                modules_.next_deadline(), trial_.next_deadline(), last_words_.next_deadline()});
   if (next == kNever) return -1;
   uint64_t now = Now();
   if (next <= now) return 0;

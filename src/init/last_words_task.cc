@@ -23,10 +23,13 @@ std::string Tell(const std::string& reason, Service* machined) {
   std::string text = reason;
   if (machined == nullptr || machined->has_process()) return text;  // then its log is its own to read
   const ServiceState& state = machined->state();
-  if (state.exit_kind == init_protocol::ExitKind::kExited) absl::StrAppend(&text, "; machined last ended with exit ", state.exit_value);
-  if (state.exit_kind == init_protocol::ExitKind::kSignaled) absl::StrAppend(&text, "; machined last ended with signal ", state.exit_value);
+  if (state.exit_kind == init_protocol::ExitKind::kExited)
+    absl::StrAppend(&text, "; machined last ended with exit ", state.exit_value);
+  if (state.exit_kind == init_protocol::ExitKind::kSignaled)
+    absl::StrAppend(&text, "; machined last ended with signal ", state.exit_value);
   if (state.exit_kind == init_protocol::ExitKind::kSpawnFailed)
-    absl::StrAppend(&text, "; machined could not be started: ", init_protocol::SpawnStepName(state.failed_step), ", errno ", state.exit_value);
+    absl::StrAppend(&text, "; machined could not be started: ", init_protocol::SpawnStepName(state.failed_step),
+                    ", errno ", state.exit_value);
   std::string log = machined->log().TakeTail(kLastWordsSize);
   return log.empty() ? text : absl::StrCat(text, "; its log:\n", log);
 }

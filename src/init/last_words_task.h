@@ -1,5 +1,5 @@
-// Before a failed trial ends the machine: why goes to the disk (base/last_words.h), for the image that runs next. A disk may
-// hang, so a child writes it, and is waited for only so long.
+// Before a failed trial ends the machine: why goes to the disk (base/last_words.h), for the image that runs next. A
+// disk may hang, so a child writes it, and is waited for only so long.
 #pragma once
 
 #include "base/boot_facts.h"

@@ -3,9 +3,10 @@
 //   probe tick MILLISECONDS         "tick N" for ever (0: as fast as the log takes them), and ends on SIGTERM
 //   probe stubborn DIRECTORY        ignores SIGTERM, holds an open file and its working directory there
 //   probe write ROOT                tries to create files below ROOT and says what became of each; then stays
-//   probe ends ROOT                 ends the machine below ROOT, a way a boot: the kernel panics; init stands still; then stays
-//   probe keep DIRECTORY            adds a file of 64 KiB at each start, says whether those of all starts before are whole,
-//                                   and then writes down its beats, synced, until it is killed
+//   probe ends ROOT                 ends the machine below ROOT, a way a boot: the kernel panics; init stands still;
+//   then stays probe keep DIRECTORY            adds a file of 64 KiB at each start and says whether those of the starts
+//   before are
+//                                   whole; then it writes down its beats, synced, until it is killed
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -61,7 +62,8 @@ static void WriteBelow(const char* root, const char* directory) {
 }
 
 _Noreturn static void Write(const char* root) {
-  static const char* const kDirectories[] = {"", "/usr", "/usr/bin", "/usr/lib/stele", "/etc", "/var", "/var/lib", "/run", "/tmp"};
+  static const char* const kDirectories[] = {"",         "/usr", "/usr/bin", "/usr/lib/stele", "/etc", "/var",
+                                             "/var/lib", "/run", "/tmp"};
   for (size_t i = 0; i < sizeof kDirectories / sizeof *kDirectories; ++i) WriteBelow(root, kDirectories[i]);
   puts("write done");
   while (1) pause();
@@ -152,7 +154,8 @@ static int Keep(const char* directory) {
   printf("keep start %lu, damaged %lu, beats before %lu\n", start, damaged, beats);
   for (;; Sleep(100)) {
     ++beats;
-    if (pwrite(beat, &beats, sizeof beats, 0) != sizeof beats || fdatasync(beat) != 0) printf("keep beats: %s\n", strerror(errno));
+    if (pwrite(beat, &beats, sizeof beats, 0) != sizeof beats || fdatasync(beat) != 0)
+      printf("keep beats: %s\n", strerror(errno));
   }
 }
 

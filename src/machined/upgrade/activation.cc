@@ -26,9 +26,10 @@ bool Has(const std::vector<BootEntry>& entries, const BootEntry& entry) {
   return std::find(entries.begin(), entries.end(), entry) != entries.end();
 }
 
-// A new loader gets its name, and the image's loader the firmware's entries. Nothing depends on it: without, the one before
-// is used. The entries of one that was there already are looked at, too: a node that came onto its disk as a disk image has none
-// yet, firmware may have forgotten them, and without all four an image that cannot be loaded waits for a hand.
+// A new loader gets its name, and the image's loader the firmware's entries. Nothing depends on it: without, the one
+// before is used. The entries of one that was there already are looked at, too: a node that came onto its disk as a
+// disk image has none yet, firmware may have forgotten them, and without all four an image that cannot be loaded waits
+// for a hand.
 void PublishLoader(const UpgradePlace& place, const image_file::Header& header, const AddBootEntries& add_entries,
                    std::vector<std::string>* warnings) {
   int part = header.Find(PartKind::PART_KIND_LOADER);

@@ -15,7 +15,8 @@ using resource::v1::UpgradeState;
 constexpr char kNoWord[] =
     "its tries ended without a word: it could not be loaded, the kernel panicked, or init never got as far as machined";
 constexpr char kWatchdog[] =
-    "its tries ended without a word, the last one by the hardware watchdog: the kernel or init hung before machined ran";
+    "its tries ended without a word, the last one by the hardware watchdog: the kernel or init hung before machined "
+    "ran";
 
 // Why a trial ended that machined never said a word about: init may have left one, or the watchdog a trace.
 std::string WhyWithoutMachined(const UpgradePlace& place, const Survey& survey) {
@@ -46,7 +47,8 @@ const Survey::Entry* OtherEntry(const UpgradePlace& place, const Survey& survey)
   for (const Survey::Entry& entry : survey.entries) {
     bool known = image != survey.images.end() && entry.root_hash == image->second.root_hash;
     // Not whole: being written, or damaged since.
-    bool being_written = (!entry.entry.bootable() || entry.root_hash.empty()) && entry.entry.number == survey.record.number();
+    bool being_written =
+        (!entry.entry.bootable() || entry.root_hash.empty()) && entry.entry.number == survey.record.number();
     bool unknown = image == survey.images.end() && entry.entry.bootable() && !entry.root_hash.empty() &&
                    entry.root_hash != place.running_root_hash;
     if (survey.running.has_value() && entry.entry == *survey.running) continue;
