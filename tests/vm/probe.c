@@ -3,10 +3,9 @@
 //   probe tick MILLISECONDS         "tick N" for ever (0: as fast as the log takes them), and ends on SIGTERM
 //   probe stubborn DIRECTORY        ignores SIGTERM, holds an open file and its working directory there
 //   probe write ROOT                tries to create files below ROOT and says what became of each; then stays
-//   probe ends ROOT                 ends the machine below ROOT, a way a boot: the kernel panics; init stands still;
-//   then stays probe keep DIRECTORY            adds a file of 64 KiB at each start and says whether those of the starts
-//   before are
-//                                   whole; then it writes down its beats, synced, until it is killed
+//   probe ends ROOT                 ends the machine below ROOT, one way a boot: a panic; init stands still; then stays
+//   probe keep DIRECTORY            adds a file of 64 KiB at each start, says whether those of the starts before are
+//                                   whole, and then writes down its beats, synced, until it is killed
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
