@@ -2,7 +2,6 @@
 nobody writes."""
 
 import struct
-import subprocess
 
 import ext4
 
@@ -12,7 +11,7 @@ FAT_FREE = 0
 def of(disk):
     """{label: bytes in use} of all file systems."""
     where = ext4.partitions(disk)
-    return {"ESP": _fat32(disk, *where["ESP"])} | {label: _ext4(disk, where[label][0]) for label in ("STELE-STATE", "STELE-DATA")}
+    return {"ESP": _fat32(disk, *where["ESP"])} | {label: _ext4(disk, label) for label in ("STELE-STATE", "STELE-DATA")}
 
 
 def _fat32(disk, start, size):
@@ -29,7 +28,6 @@ def _fat32(disk, start, size):
     return sum(entry & 0x0FFFFFFF != FAT_FREE for entry in table[2:clusters + 2]) * per_cluster * sector
 
 
-def _ext4(disk, start):
-    told = subprocess.run(["dumpe2fs", "-h", f"{disk}?offset={start}"], check=True, capture_output=True, text=True).stdout
-    about = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
+def _ext4(disk, label):
+    about = ext4.header(disk, label)
     return (int(about["Block count"]) - int(about["Free blocks"])) * int(about["Block size"])
