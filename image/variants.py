@@ -41,6 +41,12 @@ def truncated(uki: bytes) -> bytes:
     return uki[:len(uki) // 3]
 
 
+def with_flipped_kernel(uki: bytes) -> bytes:
+    """Headers and sizes whole, 64 KiB in the middle of the packed kernel other than they were."""
+    at = len(uki) // 2  # the kernel is seven eighths of it
+    return uki[:at] + bytes(byte ^ 0x10 for byte in uki[at:at + (64 << 10)]) + uki[at + (64 << 10):]
+
+
 def flip_bits(file: pathlib.Path) -> None:
     """A bit in each of three chunks of the root, so that the header is good and the body is not."""
     begin, size = image_file.read(file).offsets[-1], file.stat().st_size
@@ -58,9 +64,11 @@ KINDS = {
     "kernel-panics": Kind("the initramfs' init exits at once, which is a kernel panic", early_init="fail"),
     "init-hangs": Kind("the second stage never does anything", replace=("usr/lib/stele/init", "pause")),
     "machined-exits": Kind("machined exits with 1", replace=("usr/lib/stele/machined", "fail")),
+    "containerd-exits": Kind("containerd says a line and exits with 1", replace=("usr/bin/containerd", "fail")),
     "apid-hangs": Kind("apid runs and never listens", replace=("usr/lib/stele/apid", "pause")),
     "kubelet-hangs": Kind("the kubelet runs and is never healthy", replace=("usr/bin/kubelet", "pause")),
     "root-flipped": Kind("the file's root has flipped bits under a good header", change_file=flip_bits),
+    "kernel-flipped": Kind("the packed kernel has flipped bits, and the manifest says so", change_uki=with_flipped_kernel),
     "uki-truncated": Kind("the UKI ends in its body, and the manifest says so", change_uki=truncated),
 }
 
@@ -111,7 +119,7 @@ def _replace(file: pathlib.Path, data: bytes, mode: int) -> None:
 
 
 def _failing_program(work: pathlib.Path) -> pathlib.Path:
-    (work / "fail.c").write_text("int main(void) { return 1; }\n")
+    (work / "fail.c").write_text('#include <stdio.h>\nint main(void) { fputs("fail: this program always fails\\n", stderr); return 1; }\n')
     debian.run(["cc", "-static", "-Os", "-s", "-o", work / "fail", work / "fail.c"])
     return work / "fail"
 

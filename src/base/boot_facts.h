@@ -23,7 +23,7 @@ struct BootFacts {
   std::string root_device;        // the slot's partition, such as /dev/vda2; from memory the loop device
   bool trial = false;             // the loader counts this boot's tries
   std::string loader_partition;   // PARTUUID of the ESP that the loader came from, lower case; empty without a loader
-  std::string entry;              // LoaderBootCountPath as the firmware told it: \EFI\Linux\stele-7+2-1.efi
+  std::string entry;              // LoaderBootCountPath, when it is of this boot: \EFI\Linux\stele-7+2-1.efi
   std::string medium_root;        // from memory: the device with the root part of the image file
   uint64_t medium_root_size = 0;  // and its bytes
   bool watchdog_reset = false;    // the hardware watchdog ended the boot before

@@ -3,6 +3,8 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "init/mounts.h"
 
@@ -14,6 +16,23 @@ constexpr size_t kMaxVariable = 4096;
 constexpr size_t kAttributes = 4;  // before the value
 constexpr MountSpec kVariables = {"efivarfs", kEfiVariables, "efivarfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
                                   nullptr};
+
+// "stele-7" of \EFI\Linux\stele-7+2-1.efi, lower case: what an entry is called however often it was tried.
+std::string NameWithoutTries(absl::string_view path) {
+  path = path.substr(path.find_last_of("\\/") + 1);  // npos + 1 is 0
+  std::string name(path.substr(0, std::min(path.find('+'), path.rfind(".efi"))));
+  for (char& c : name) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  }
+  return name;
+}
+
+// The loader leaves LoaderBootCountPath alone when it starts an entry without tries. So when one that cannot be loaded
+// has used its tries up and the good one is started within the same power-on, the variable still names the bad one.
+bool IsOfAnotherEntry(const std::string& counted, const std::string& directory) {
+  absl::StatusOr<std::string> selected = ReadLoaderVariable("LoaderEntrySelected", directory);
+  return selected.ok() && !selected->empty() && NameWithoutTries(*selected) != NameWithoutTries(counted);
+}
 
 }  // namespace
 
@@ -41,7 +60,7 @@ void ReadLoaderFacts(BootFacts& facts, const std::string& directory) {
     }
   }
   if (absl::StatusOr<std::string> entry = ReadLoaderVariable("LoaderBootCountPath", directory); entry.ok()) {
-    facts.entry = *std::move(entry);
+    facts.entry = IsOfAnotherEntry(*entry, directory) ? "" : *std::move(entry);
   }
   facts.trial = IsCountedEntry(facts.entry);
 }

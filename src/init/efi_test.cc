@@ -33,6 +33,23 @@ TEST_F(Efi, TellsWhatTheLoaderLeft) {
   EXPECT_TRUE(facts.trial);
 }
 
+TEST_F(Efi, TheCounterOfAnEntryThatCouldNotBeLoadedIsNotOurs) {
+  Put("LoaderBootCountPath", Wide("\\EFI\\Linux\\stele-7+0-3.efi"));
+  BootFacts facts;
+  for (const char* selected : {"stele-7+0-3.efi", "stele-7+1-2.efi", "stele-7.efi", "STELE-7", ""}) {
+    Put("LoaderEntrySelected", Wide(selected));
+    ReadLoaderFacts(facts, directory_);
+    EXPECT_TRUE(facts.trial) << selected;
+    EXPECT_EQ(facts.entry, "\\EFI\\Linux\\stele-7+0-3.efi");
+  }
+  for (const char* selected : {"stele-6.efi", "stele-77+0-3.efi", "somebody.conf"}) {
+    Put("LoaderEntrySelected", Wide(selected));
+    ReadLoaderFacts(facts, directory_);
+    EXPECT_FALSE(facts.trial) << selected;
+    EXPECT_EQ(facts.entry, "");
+  }
+}
+
 TEST_F(Efi, WithoutOrWithOddVariablesThereIsNoTrial) {
   BootFacts facts;
   ReadLoaderFacts(facts, directory_);

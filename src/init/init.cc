@@ -127,6 +127,7 @@ int Init::EndMachine(EndAction action, bool force) {
 void Init::OtherExited(pid_t pid, int code, int value) {
   ending_.OnChildExit(pid, code, value);
   modules_.OnChildExit(pid, code, value);
+  last_words_.OnChildExit(pid);
 }
 
 void Init::MachinedGone(uint64_t up_ms) {
@@ -136,8 +137,9 @@ void Init::MachinedGone(uint64_t up_ms) {
 
 int Init::WaitMilliseconds() const {
   if (more_to_reap_) return 0;
-  uint64_t next = std::min({supervisor_.next_deadline(), ending_.next_deadline(), parts_.watchdog.next_deadline(),
-                            release_at_, modules_.next_deadline(), trial_.next_deadline()});
+  uint64_t next =
+      std::min({supervisor_.next_deadline(), ending_.next_deadline(), parts_.watchdog.next_deadline(), release_at_,
+                modules_.next_deadline(), trial_.next_deadline(), last_words_.next_deadline()});
   if (next == kNever) return -1;
   uint64_t now = Now();
   if (next <= now) return 0;
@@ -155,7 +157,8 @@ void Init::Turn() {
   modules_.OnDeadline(now);
   NoteModules();
   supervisor_.RunTimers(now, control_.connected());
-  if (trial_.Failed(now)) EndMachine(EndAction::kReboot, /*force=*/false);
+  if (trial_.Failed(now)) last_words_.Begin(now, parts_.facts, trial_.reason(), supervisor_.Find(kMachined));
+  if (last_words_.Done(now)) EndMachine(EndAction::kReboot, /*force=*/false);
   ending_.Advance(now);
   control_.Flush();
   parts_.watchdog.Feed(now);

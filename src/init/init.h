@@ -6,6 +6,7 @@
 #include "init/command_line.h"
 #include "init/control.h"
 #include "init/ending.h"
+#include "init/last_words_task.h"
 #include "init/settings.h"
 #include "init/trial.h"
 #include "init/watchdog.h"
@@ -58,6 +59,7 @@ class Init : private Supervisor::Observer, private Control::MachineEnder, privat
   Ending ending_;
   BootModules modules_;
   Trial trial_;
+  LastWordsTask last_words_;
   UniqueFd signals_;
   static constexpr uint64_t kQuiet = 2 * kSecond;  // without an event, before memory is given back
   uint64_t release_at_ = 0;

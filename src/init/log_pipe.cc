@@ -59,6 +59,20 @@ bool LogPipe::Check(uint64_t now, bool has_reader) {
   return true;
 }
 
+std::string LogPipe::TakeTail(size_t most) {
+  std::string tail;
+  char bytes[4096];
+  // Bounded: a writer may be faster than we are.
+  for (int taken = 0; read_.ok() && taken < 2 * kCapacity;) {
+    ssize_t got = ::read(read_.get(), bytes, sizeof bytes);
+    if (got <= 0) break;
+    taken += static_cast<int>(got);
+    tail.append(bytes, static_cast<size_t>(got));
+    if (tail.size() > most) tail.erase(0, tail.size() - most);
+  }
+  return tail;
+}
+
 // Asks for room, not for bytes: a pipe is full when its pages are used up, however little is in them.
 bool LogPipe::IsFull() const {
   pollfd write = {.fd = write_.get(), .events = POLLOUT};

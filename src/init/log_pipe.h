@@ -6,6 +6,8 @@
 // never waits for more than 100 ms.
 #pragma once
 
+#include <string>
+
 #include "base/event_loop.h"
 #include "init/clock.h"
 
@@ -31,6 +33,8 @@ class LogPipe : public FdHandler {
   // Throws away where that is due. `has_reader`: somebody is there who should be reading. Then
   // only a pipe that stayed full for kPatience checks without a byte moving counts as unread. True when it dropped.
   bool Check(uint64_t now, bool has_reader);
+  // Takes everything out; the last `most` bytes of it. For the end of a trial, when no reader is left.
+  std::string TakeTail(size_t most);
   uint64_t dropped_bytes() const { return dropped_bytes_; }
 
  private:

@@ -68,16 +68,17 @@ class Node:
 
     # The command line.
 
-    def command(self, *words):
-        return [str(BIN / "osctl"), "-n", f"127.0.0.1:{self.machine.port}", *map(str, words)]
+    def command(self, *words, port=None):
+        """`port`: of something that stands between osctl and the node."""
+        return [str(BIN / "osctl"), "-n", f"127.0.0.1:{port or self.machine.port}", *map(str, words)]
 
     def osctl(self, *words, timeout=60, check=True):
         """Standard output of osctl; Failed when it ends otherwise than 0, unless check is False."""
         return self._run(self.command(*words), timeout, check).stdout
 
-    def try_osctl(self, *words, timeout=60):
+    def try_osctl(self, *words, timeout=60, port=None):
         """(exit code, standard output, standard error)."""
-        done = self._run(self.command(*words), timeout, check=False)
+        done = self._run(self.command(*words, port=port), timeout, check=False)
         return done.returncode, done.stdout, done.stderr
 
     def popen(self, *words, **streams):

@@ -3,7 +3,9 @@
 //   probe tick MILLISECONDS         "tick N" for ever (0: as fast as the log takes them), and ends on SIGTERM
 //   probe stubborn DIRECTORY        ignores SIGTERM, holds an open file and its working directory there
 //   probe write ROOT                tries to create files below ROOT and says what became of each; then stays
-//   probe ends ROOT                 ends the machine below ROOT, a way a boot: the kernel panics; init stands still; then stays
+//   probe ends ROOT                 ends the machine below ROOT, one way a boot: a panic; init stands still; then stays
+//   probe keep DIRECTORY            adds a file of 64 KiB at each start, says whether those of the starts before are
+//                                   whole, and then writes down its beats, synced, until it is killed
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -58,7 +61,8 @@ static void WriteBelow(const char* root, const char* directory) {
 }
 
 _Noreturn static void Write(const char* root) {
-  static const char* const kDirectories[] = {"", "/usr", "/usr/bin", "/usr/lib/stele", "/etc", "/var", "/var/lib", "/run", "/tmp"};
+  static const char* const kDirectories[] = {"",         "/usr", "/usr/bin", "/usr/lib/stele", "/etc", "/var",
+                                             "/var/lib", "/run", "/tmp"};
   for (size_t i = 0; i < sizeof kDirectories / sizeof *kDirectories; ++i) WriteBelow(root, kDirectories[i]);
   puts("write done");
   while (1) pause();
@@ -100,6 +104,60 @@ _Noreturn static void Ends(const char* root) {
   while (1) pause();
 }
 
+enum { kKeptSize = 64 << 10 };
+
+static void FillKept(unsigned long start, unsigned* words) {
+  unsigned value = (unsigned)start * 2654435761u;
+  for (size_t i = 0; i < kKeptSize / sizeof *words; ++i) words[i] = value = value * 1664525u + 1013904223u;
+}
+
+// 1: whole; 0: there is none; -1: damaged.
+static int CheckKept(const char* path, unsigned long start) {
+  static unsigned expected[kKeptSize / sizeof(unsigned)], found[kKeptSize / sizeof(unsigned) + 1];
+  int fd = open(path, O_RDONLY);
+  if (fd < 0) return errno == ENOENT ? 0 : -1;
+  FillKept(start, expected);
+  ssize_t size = read(fd, found, sizeof found);
+  close(fd);
+  return size == kKeptSize && memcmp(expected, found, kKeptSize) == 0 ? 1 : -1;
+}
+
+static int WriteKept(int directory, const char* path, unsigned long start) {
+  static unsigned words[kKeptSize / sizeof(unsigned)];
+  FillKept(start, words);
+  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  if (fd < 0 || write(fd, words, sizeof words) != sizeof words || fsync(fd) != 0 || fsync(directory) != 0) return -1;
+  return close(fd);
+}
+
+static int Keep(const char* directory) {
+  int folder = mkdir(directory, 0700) == 0 || errno == EEXIST ? open(directory, O_RDONLY | O_DIRECTORY) : -1;
+  if (folder < 0 || fchdir(folder) != 0) {
+    printf("keep %s: %s\n", directory, strerror(errno));
+    return 1;
+  }
+  unsigned long start = 1, damaged = 0, beats = 0;
+  char path[64];
+  for (;; ++start) {
+    snprintf(path, sizeof path, "start-%lu", start);
+    int whole = CheckKept(path, start);
+    if (whole == 0) break;
+    damaged += whole < 0;
+  }
+  // The size never changes: what grows is told by the starts alone.
+  int beat = open("beats", O_RDWR | O_CREAT, 0600);
+  if (beat < 0 || pread(beat, &beats, sizeof beats, 0) < 0 || WriteKept(folder, path, start) != 0) {
+    printf("keep %s: %s\n", path, strerror(errno));
+    return 1;
+  }
+  printf("keep start %lu, damaged %lu, beats before %lu\n", start, damaged, beats);
+  for (;; Sleep(100)) {
+    ++beats;
+    if (pwrite(beat, &beats, sizeof beats, 0) != sizeof beats || fdatasync(beat) != 0)
+      printf("keep beats: %s\n", strerror(errno));
+  }
+}
+
 int main(int argc, char** argv) {
   // As PID 1 of a pod the default action of SIGTERM is none.
   signal(SIGTERM, End);
@@ -111,6 +169,7 @@ int main(int argc, char** argv) {
   if (strcmp(verb, "stubborn") == 0) return Stubborn(operand);
   if (strcmp(verb, "write") == 0) Write(operand);
   if (strcmp(verb, "ends") == 0) Ends(operand);
+  if (strcmp(verb, "keep") == 0) return Keep(operand);
   fprintf(stderr, "probe: unknown verb '%s'\n", verb);
   return 2;
 }

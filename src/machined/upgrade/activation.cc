@@ -26,7 +26,10 @@ bool Has(const std::vector<BootEntry>& entries, const BootEntry& entry) {
   return std::find(entries.begin(), entries.end(), entry) != entries.end();
 }
 
-// A new loader gets its name and its entries. Nothing depends on it: without, the one before is used.
+// A new loader gets its name, and the image's loader the firmware's entries. Nothing depends on it: without, the one
+// before is used. The entries of one that was there already are looked at, too: a node that came onto its disk as a
+// disk image has none yet, firmware may have forgotten them, and without all four an image that cannot be loaded waits
+// for a hand.
 void PublishLoader(const UpgradePlace& place, const image_file::Header& header, const AddBootEntries& add_entries,
                    std::vector<std::string>* warnings) {
   int part = header.Find(PartKind::PART_KIND_LOADER);
@@ -34,13 +37,13 @@ void PublishLoader(const UpgradePlace& place, const image_file::Header& header, 
   auto publish = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(Loader loaders, Loader::Open(place.esp.target()));
     const image::v1::Part& loader = header.part(part);
-    ASSIGN_OR_RETURN(bool there, loaders.Has(loader.sha256(), loader.size()));
-    if (there) return absl::OkStatus();
+    ASSIGN_OR_RETURN(std::string there, loaders.Find(loader.sha256(), loader.size()));
+    if (!there.empty()) return Annotate(add_entries(there), "make boot entries");
     RETURN_IF_ERROR(loaders.VerifyWritten(loader.sha256(), loader.size()));
     return loaders.Publish(loader.sha256(), add_entries);
   };
   if (absl::Status status = publish(); !status.ok()) {
-    warnings->push_back(absl::StrCat("the boot loader stays the one before: ", status.message()));
+    warnings->push_back(absl::StrCat("the firmware starts what it did before: ", status.message()));
   }
 }
 
@@ -81,11 +84,11 @@ absl::StatusOr<BootEntry> FindRunning(const UpgradePlace& place, const Esp& esp)
   uint64_t told = NumberInLoaderPath(place.entry);
   const BootEntry* found = nullptr;
   for (const BootEntry& entry : ordered) {
+    // Never one that cannot be read, whatever the loader named: it would be blessed, and boot no more.
     absl::StatusOr<std::string> root_hash = esp.RootHashIn(entry);
-    if (root_hash.ok() && *root_hash != place.running_root_hash) continue;
-    // One that cannot be read is believed to be the one that the loader named, and no other.
+    if (!root_hash.ok() || *root_hash != place.running_root_hash) continue;
     if (told != 0 && entry.number == told) return entry;
-    if (root_hash.ok() && found == nullptr) found = &entry;
+    if (found == nullptr) found = &entry;
   }
   if (found != nullptr) return *found;
   return absl::NotFoundError("the ESP does not hold the UKI that runs");

@@ -1,10 +1,12 @@
+#include "machined/upgrade/excerpt.h"
+
 #include <deque>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "machined/upgrade/upgrade_controller.h"
+#include "machined/upgrade/upgrade_store.h"
 
 namespace stele::machined {
 namespace {

@@ -34,16 +34,21 @@ absl::StatusOr<Loader> Loader::Open(const std::string& mount) {
   return Loader(std::move(own), std::move(fallback));
 }
 
-absl::StatusOr<bool> Loader::Has(const std::string& sha256, uint64_t size) const {
-  for (const EspFolder* folder : {&own_, &fallback_}) {
+absl::StatusOr<std::string> Loader::Find(const std::string& sha256, uint64_t size) const {
+  for (auto [folder, path] : {std::pair(&own_, "\\EFI\\systemd\\"), std::pair(&fallback_, "\\EFI\\BOOT\\")}) {
     ASSIGN_OR_RETURN(std::vector<std::string> names, folder->Names());
     for (const std::string& name : names) {
       if (!absl::EndsWithIgnoreCase(name, ".efi")) continue;
       ASSIGN_OR_RETURN(bool holds, Holds(*folder, name, sha256, size));
-      if (holds) return true;
+      if (holds) return absl::StrCat(path, name);
     }
   }
-  return false;
+  return std::string();
+}
+
+absl::StatusOr<bool> Loader::Has(const std::string& sha256, uint64_t size) const {
+  ASSIGN_OR_RETURN(std::string path, Find(sha256, size));
+  return !path.empty();
 }
 
 absl::StatusOr<EspFile> Loader::BeginWrite(const std::string& sha256, uint64_t size) {

@@ -19,7 +19,8 @@ class Loader {
  public:
   static absl::StatusOr<Loader> Open(const std::string& mount);
 
-  // Whether a loader with this SHA-256 (32 bytes) is there: BOOTX64.EFI, or one of EFI/systemd.
+  // The path of a loader with this SHA-256 (32 bytes): one of EFI/systemd, else BOOTX64.EFI; empty when there is none.
+  absl::StatusOr<std::string> Find(const std::string& sha256, uint64_t size) const;
   absl::StatusOr<bool> Has(const std::string& sha256, uint64_t size) const;
   // The file it is written to; the firmware is never told of that name.
   absl::StatusOr<EspFile> BeginWrite(const std::string& sha256, uint64_t size);

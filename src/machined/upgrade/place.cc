@@ -54,6 +54,7 @@ absl::StatusOr<UpgradePlace> PlaceOn(const BootFacts& facts, const DiskContents&
   if (::uname(&names) == 0) place.architecture = names.machine;
   place.entry = facts.entry;
   place.trial = facts.trial;
+  place.watchdog_reset = facts.watchdog_reset;
   return place;
 }
 

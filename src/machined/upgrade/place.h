@@ -18,9 +18,10 @@ struct UpgradePlace {
   std::string running_device;
   std::string running_root_hash;  // hex, as on the kernel's command line
   std::string running_version;
-  std::string architecture;  // as uname -m
-  std::string entry;         // the loader's path of the UKI that runs, where it counted this boot
-  bool trial = false;        // the loader counts this boot
+  std::string architecture;     // as uname -m
+  std::string entry;            // the loader's path of the UKI that runs, where it counted this boot
+  bool trial = false;           // the loader counts this boot
+  bool watchdog_reset = false;  // the hardware watchdog ended the boot before
   std::string other_slot;
   std::string other_device;
 };

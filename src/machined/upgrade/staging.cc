@@ -124,10 +124,7 @@ absl::Status Staging::CheckSpace() const {
   ASSIGN_OR_RETURN(uint64_t available, esp.FreeBytes());
   ASSIGN_OR_RETURN(std::vector<BootEntry> entries, esp.List());
   for (const BootEntry& entry : entries) {
-    // Those that `prepare` removes.
-    absl::StatusOr<std::string> root_hash = esp.RootHashIn(entry);
-    bool goes = entry.bootable() ? root_hash.ok() && *root_hash != place_.running_root_hash : true;
-    if (!goes) continue;
+    if (entry.bootable() && !Goes(esp, entries, entry)) continue;  // `prepare` leaves it
     ASSIGN_OR_RETURN(uint64_t size, esp.SizeOf(entry));
     available += size;
   }
@@ -136,6 +133,15 @@ absl::Status Staging::CheckSpace() const {
 }
 
 // --- prepare
+
+// Whether a name that boots is not the running image's. One that cannot be read may be, unless another is seen to be.
+bool Staging::Goes(const Esp& esp, const std::vector<BootEntry>& entries, const BootEntry& entry) const {
+  absl::StatusOr<std::string> root_hash = esp.RootHashIn(entry);
+  if (root_hash.ok()) return *root_hash != place_.running_root_hash;
+  return std::any_of(entries.begin(), entries.end(), [&](const BootEntry& other) {
+    return other.bootable() && esp.RootHashIn(other).value_or("") == place_.running_root_hash;
+  });
+}
 
 absl::Status Staging::RemoveOthers(Esp& esp, uint64_t keep_number) {
   ASSIGN_OR_RETURN(std::vector<BootEntry> entries, esp.List());
@@ -147,9 +153,7 @@ absl::Status Staging::RemoveOthers(Esp& esp, uint64_t keep_number) {
       if (!removed.ok() && !absl::IsFailedPrecondition(removed)) return removed;
       continue;
     }
-    // One that cannot be read may be the one that runs.
-    absl::StatusOr<std::string> root_hash = esp.RootHashIn(entry);
-    if (!root_hash.ok() || *root_hash == place_.running_root_hash) continue;
+    if (!Goes(esp, entries, entry)) continue;
     absl::Status removed = esp.Remove(entry);
     // A second name of the same data, left by a power cut: under neither may it be freed, and neither may boot any
     // more.

@@ -67,6 +67,7 @@ class Staging {
   absl::Status CheckHistory() const;
   absl::Status CheckSpace() const;
   absl::Status RemoveOthers(Esp& esp, uint64_t keep_number);
+  bool Goes(const Esp& esp, const std::vector<BootEntry>& entries, const BootEntry& entry) const;
   absl::StatusOr<uint64_t> FindStart();
   absl::Status Receive(uint64_t position);
   absl::Status Take(uint64_t position, absl::string_view bytes);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "machined/upgrade/node_for_test.h"
+#include "machined/upgrade/survey.h"
 
 namespace stele::machined {
 namespace {
@@ -127,6 +128,26 @@ TEST_F(StagingTest, ASecondNameOfAnImageThatFailedIsInNobodysWay) {
   EXPECT_EQ(ReadTestFile(node_->Uki("stele-2+3.twin")), image.parts[1]);
 }
 
+TEST_F(StagingTest, AUkiThatWasCutIsNeverTakenForTheRunningOneAndGoes) {
+  ASSERT_EQ(Stage(GoodImage("0.2.0", 7, key_)), absl::OkStatus());
+  ASSERT_EQ(Activate(), absl::OkStatus());
+  std::filesystem::rename(node_->Uki("stele-2+3.efi"), node_->Uki("stele-2+0-3.efi"));
+  std::filesystem::resize_file(node_->Uki("stele-2+0-3.efi"), 600);
+  // The image before runs, and the firmware still has what the loader counted last.
+  UpgradePlace place = node_->Place();
+  place.entry = "\\EFI\\Linux\\stele-2+0-3.efi";
+  place.trial = true;
+  ASSERT_EQ(BlessRunning(place, node_->Store(), &warnings_), absl::OkStatus());
+  EXPECT_THAT(node_->Ukis(), ElementsAre("stele-1.efi", "stele-2+0-3.efi"));
+  absl::StatusOr<Survey> survey = TakeSurvey(place, node_->Store());
+  ASSERT_TRUE(survey.ok()) << survey.status();
+  auto slots = SlotsOf(node_->Place(), *survey);
+  EXPECT_EQ(slots["b"].state(), resource::v1::SLOT_STATE_FAILED);
+  EXPECT_EQ(slots["b"].version(), "0.2.0");
+  ASSERT_EQ(Stage(GoodImage("0.3.0", 9, key_)), absl::OkStatus());
+  EXPECT_THAT(node_->Ukis(), ElementsAre("stele-1.efi", "stele-3.new"));
+}
+
 TEST_F(StagingTest, AnImageThatFailedIsRefusedUntilForced) {
   TestImage image = GoodImage("0.2.0", 7, key_);
   ASSERT_EQ(Stage(image), absl::OkStatus());
@@ -189,7 +210,7 @@ TEST_F(StagingTest, ANewLoaderGetsItsOwnNameAndEntries) {
   EXPECT_EQ(told, "\\EFI\\systemd\\" + name + ".efi");
   ASSERT_EQ(warnings_.size(), 1u);
   EXPECT_EQ(ReadTestFile(path + ".efi"), image.parts[0]);
-  // The next image with the same loader writes none.
+  // The next image with the same loader writes none; the entries that are missing are asked for again.
   TestImage next = GoodImage("0.3.0", 9, key_);
   std::vector<std::string> parts = std::exchange(next.parts, {});
   next.manifest.clear_parts();
@@ -198,6 +219,9 @@ TEST_F(StagingTest, ANewLoaderGetsItsOwnNameAndEntries) {
   next.Add(image::v1::PART_KIND_ROOT, parts[2]);
   ASSERT_EQ(Stage(next), absl::OkStatus());
   EXPECT_FALSE(std::filesystem::exists(path + ".new"));
+  told.clear();
+  ASSERT_EQ(ActivateStaged(node_->Place(), node_->Store(), entries, {}, go, &warnings_), absl::OkStatus());
+  EXPECT_EQ(told, "\\EFI\\systemd\\" + name + ".efi");
 }
 
 TEST_F(StagingTest, WhatChangedOnTheDiskIsNotActivated) {

@@ -1,8 +1,10 @@
 #include "machined/upgrade/survey.h"
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_split.h"
 #include "machined/upgrade/activation.h"
 #include "machined/upgrade/esp.h"
+#include "machined/upgrade/excerpt.h"
 
 namespace stele::machined {
 namespace {
@@ -11,7 +13,22 @@ using resource::v1::SlotState;
 using resource::v1::UpgradeState;
 
 constexpr char kNoWord[] =
-    "its tries ended without a word: the kernel panicked, or machined never got as far as saying why";
+    "its tries ended without a word: it could not be loaded, the kernel panicked, or init never got as far as machined";
+constexpr char kWatchdog[] =
+    "its tries ended without a word, the last one by the hardware watchdog: the kernel or init hung before machined "
+    "ran";
+
+// Why a trial ended that machined never said a word about: init may have left one, or the watchdog a trace.
+std::string WhyWithoutMachined(const UpgradePlace& place, const Survey& survey) {
+  const std::optional<LastWords>& words = survey.last_words;
+  bool its = words.has_value() && words->root_hash == absl::BytesToHexString(survey.record.root_hash()) &&
+             NumberInLoaderPath(words->entry) == survey.record.number();
+  if (!its) return place.watchdog_reset ? kWatchdog : kNoWord;
+  // Its first line is init's own; what follows is of a log.
+  std::vector<std::string> parts = absl::StrSplit(words->text, absl::MaxSplits('\n', 1));
+  std::string log = parts.size() > 1 ? Excerpt(parts[1]) : "";
+  return log.empty() ? parts[0] : absl::StrCat(parts[0], "\n", log);
+}
 
 std::string Hex(absl::string_view bytes) { return absl::BytesToHexString(bytes); }
 
@@ -29,7 +46,9 @@ const Survey::Entry* OtherEntry(const UpgradePlace& place, const Survey& survey)
   const Survey::Entry* found = nullptr;
   for (const Survey::Entry& entry : survey.entries) {
     bool known = image != survey.images.end() && entry.root_hash == image->second.root_hash;
-    bool being_written = !entry.entry.bootable() && entry.entry.number == survey.record.number();
+    // Not whole: being written, or damaged since.
+    bool being_written =
+        (!entry.entry.bootable() || entry.root_hash.empty()) && entry.entry.number == survey.record.number();
     bool unknown = image == survey.images.end() && entry.entry.bootable() && !entry.root_hash.empty() &&
                    entry.root_hash != place.running_root_hash;
     if (survey.running.has_value() && entry.entry == *survey.running) continue;
@@ -87,6 +106,9 @@ absl::StatusOr<Survey> TakeSurvey(const UpgradePlace& place, const UpgradeStore&
   }
   survey.record = store.Load(&survey.passed_over);
   survey.failures = store.Failures(&survey.passed_over);
+  absl::StatusOr<std::string> disk = WholeDiskOf(place.running_device);
+  absl::StatusOr<LastWords> words = disk.ok() ? ReadLastWords(*disk) : disk.status();
+  if (words.ok()) survey.last_words = *std::move(words);
   return survey;
 }
 
@@ -137,7 +159,7 @@ Settled SettleRecord(const UpgradePlace& place, const Survey& survey, absl::Time
     state = resource::v1::UPGRADE_STATE_STAGED;  // cut before the rename
   } else if (entry->entry.failed()) {
     state = resource::v1::UPGRADE_STATE_FAILED;
-    if (record.message().empty()) record.set_message(kNoWord);
+    if (record.message().empty()) record.set_message(WhyWithoutMachined(place, survey));
     settled.event = absl::StrCat("upgrade to ", record.version(), " failed, ", place.running_version,
                                  " runs again: ", record.message());
     settled.failure.emplace();

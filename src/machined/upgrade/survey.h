@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/last_words.h"
 #include "machined/upgrade/boot_entry.h"
 #include "machined/upgrade/place.h"
 #include "machined/upgrade/upgrade_store.h"
@@ -29,6 +30,7 @@ struct Survey {
   UpgradeRecord record;
   std::vector<FailedImage> failures;
   std::vector<std::string> passed_over;  // files that were damaged
+  std::optional<LastWords> last_words;   // of an init that gave its image up
 };
 
 // Reads it all. Blocks.

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/escaping.h"
-#include "machined/upgrade/upgrade_controller.h"
+#include "machined/upgrade/excerpt.h"
 
 namespace stele::machined {
 namespace {
@@ -89,6 +89,26 @@ TEST(Survey, AFallbackTellsWhyOrThatNobodySaid) {
   Settled settled = SettleRecord(world.place, world.survey, absl::Now());
   EXPECT_THAT(settled.event, HasSubstr("0.2.0 failed, 0.1.0 runs again: kubelet (exited with 1)"));
   EXPECT_EQ(settled.failure->reason(), "kubelet (exited with 1)");
+}
+
+TEST(Survey, AFallbackTellsWhatInitOrTheWatchdogLeft) {
+  World world({2, Kind::kCounted, 0, 3});
+  auto event = [&world] { return SettleRecord(world.place, world.survey, absl::Now()).event; };
+  world.place.watchdog_reset = true;
+  EXPECT_THAT(event(), HasSubstr("hardware watchdog"));
+  world.survey.last_words = {kNew, "\\EFI\\Linux\\stele-2+0-3.efi", "machined ended 10 times; its log:\na token\nfail"};
+  EXPECT_THAT(event(), testing::EndsWith("runs again: machined ended 10 times; its log:\nfail"));
+  world.survey.last_words->text = "machined never connected";
+  EXPECT_THAT(event(), testing::EndsWith("runs again: machined never connected"));
+  // Those of another image, and of another upgrade to this one.
+  world.survey.last_words->entry = "\\EFI\\Linux\\stele-1+0-3.efi";
+  EXPECT_THAT(event(), HasSubstr("hardware watchdog"));
+  world.survey.last_words = {kOld, "\\EFI\\Linux\\stele-2+0-3.efi", "machined ended 10 times"};
+  EXPECT_THAT(event(), HasSubstr("hardware watchdog"));
+  // What machined said itself counts more.
+  world.survey.last_words->root_hash = kNew;
+  world.survey.record.set_message("after 600s there was still to wait for kubelet");
+  EXPECT_THAT(event(), HasSubstr("wait for kubelet"));
 }
 
 TEST(Survey, ATrialIsOneUntilItsUkiIsBlessed) {

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "machined/log.h"
 #include "machined/storage_layout.h"
+#include "machined/upgrade/excerpt.h"
 #include "stele/resource/v1/network.pb.h"
 #include "stele/resource/v1/node.pb.h"
 

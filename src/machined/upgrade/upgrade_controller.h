@@ -125,7 +125,4 @@ class UpgradeController : public Controller {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-// The last lines of a log for a record: at most 5 of 200 bytes, and none that could hold a secret.
-std::string Excerpt(absl::string_view log);
-
 }  // namespace stele::machined
