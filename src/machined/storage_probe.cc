@@ -140,6 +140,15 @@ const Partition* FindPartition(const DiskContents& contents, const std::string& 
   return nullptr;
 }
 
+namespace {
+
+// One path to an NVMe namespace, such as nvme0c0n1 beside nvme0n1: no device of its own.
+bool IsHidden(const std::string& folder) {
+  return absl::StartsWith(ReadFile(folder + "/hidden", 64).value_or(""), "1");
+}
+
+}  // namespace
+
 std::vector<std::string> WholeDisks(const std::string& sys_block) {
   static constexpr absl::string_view kVirtual[] = {"loop", "ram", "zram", "dm-", "md", "nbd", "sr", "fd"};
   std::vector<std::string> disks;
@@ -149,7 +158,8 @@ std::vector<std::string> WholeDisks(const std::string& sys_block) {
     absl::string_view name = entry->d_name;
     bool is_virtual = name[0] == '.';
     for (absl::string_view prefix : kVirtual) is_virtual |= absl::StartsWith(name, prefix);
-    if (!is_virtual) disks.push_back(absl::StrCat("/dev/", name));
+    if (is_virtual || IsHidden(absl::StrCat(sys_block, "/", name))) continue;
+    disks.push_back(absl::StrCat("/dev/", name));
   }
   std::sort(disks.begin(), disks.end());
   return disks;

@@ -33,7 +33,7 @@ absl::StatusOr<DiskContents> ProbeDisk(const std::string& disk);
 // The partition with this label, or null.
 const Partition* FindPartition(const DiskContents& contents, const std::string& label);
 
-// Whole disks of this machine that could hold a system, such as /dev/vda; by name.
+// Whole disks of this machine that could hold a system, such as /dev/vda, without hidden ones; by name.
 std::vector<std::string> WholeDisks(const std::string& sys_block = "/sys/block");
 
 }  // namespace stele::machined

@@ -27,6 +27,7 @@ class DiskSelectorTest : public StorageTest {
     Disk("sdb", 64, {{"device/model", "Old\x1b[1m Disk\n"}, {"device/wwid", "naa.5\n"}});
     Disk("sdc", 0, {});
     Disk("loop0", 1, {});
+    Disk("nvme0c0n1", 500, {{"hidden", "1\n"}, {"device/serial", "S1\n"}, {"wwid", "eui.0025\n"}});
   }
   std::string Select(const config::v1::DiskSelector& selector) {
     auto disk = SelectDisk(selector, ListDisks(directory_));
