@@ -36,8 +36,8 @@ class Known:
     """What is whole: SHA-256 of files and roots, each with the name people know it by."""
     loaders: dict[str, str]
     images: dict[str, str]
-    roots: dict[str, str]  # hash of the first root_size bytes of a slot → image
-    root_size: int
+    roots: dict[str, str]  # hash of the first bytes of a slot, so many as the root has → image
+    root_sizes: tuple[int, ...]  # those that roots have
 
 
 @dataclasses.dataclass
@@ -113,7 +113,7 @@ class Model:
 
     def _roots(self, state, partitions: list[gpt.Partition]) -> set[str]:
         slots = [part for part in partitions if part.name.startswith("STELE-ROOT-")]
-        found = (self.known.roots.get(self._hash(state, ((part.offset, self.known.root_size),))) for part in slots)
+        found = (self.known.roots.get(self._hash(state, ((part.offset, size),))) for part in slots for size in self.known.root_sizes)
         return {image for image in found if image}
 
     def _file_hash(self, state, volume: fat.Fat, file: fat.File) -> str:

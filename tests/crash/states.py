@@ -136,6 +136,13 @@ class State:
         first, last = bisect.bisect_right(edges, offset) - 1, bisect.bisect_left(edges, offset + size)
         return (offset, size, *(self.space.hash_of(atom, self._version(atom)) for atom in range(first, last)))
 
+    def differences(self, versions: list[int]) -> Iterator[tuple[int, int]]:
+        """(atom, version) where this state has another version of an atom."""
+        for atom, other in enumerate(versions):
+            version = self._version(atom)
+            if version != other:
+                yield atom, version
+
     def changes(self) -> Iterator[tuple[int, bytes]]:
         """(offset, bytes) of all that differs from the disk before the recording."""
         for atom in range(len(self.space.edges) - 1):
