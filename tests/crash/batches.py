@@ -3,6 +3,7 @@ what it finds, written to a file of its own.
 """
 
 import dataclasses
+import json
 import pathlib
 import time
 from typing import Callable
@@ -20,6 +21,7 @@ import scenarios
 import states
 
 LARGE = {"wrong-loader"}  # bad in every layout; two are enough
+LIFE_BOOT_BATCHES = 2
 COLUMNS = ("distinct", "unbootable", "wrong", "lost", "untold", "broken", "dangling", "damaged")
 
 
@@ -81,6 +83,15 @@ def esp(fillers: int, sizes: Sizes, work: pathlib.Path, found: Found) -> None:
         recording.base.unlink()
 
 
+def grow(sizes: Sizes, work: pathlib.Path, found: Found) -> None:
+    for scenario in scenarios.growing():
+        recording = explore.record(work / scenario.name, scenario)
+        report, kept = explore.explore(recording, sizes.budget(), sizes.boots_each)
+        found.add(scenario.name, report, scenario.sound)
+        if scenario.sound:
+            real_boots.compare(kept, recording, work / "boots", found.outcome)
+
+
 def carry_on(sizes: Sizes, work: pathlib.Path, found: Found) -> None:
     recording = explore.record(work / "resumed", scenarios.all_scenarios(0)[0])
     for state in resume.candidates(recording, sizes.budget(300, 100), sizes.resumed):
@@ -122,9 +133,17 @@ def life_record(sizes: Sizes, work: pathlib.Path, found: Found) -> None:
 
 
 def life_explore(sizes: Sizes, work: pathlib.Path, found: Found) -> None:
-    recording = life.load(work / "life")
-    report, kept = explore.explore(recording, sizes.budget(sizes.life_subsets, 40), sizes.life_boots)
+    report, kept = explore.explore(life.load(work / "life"), sizes.budget(sizes.life_subsets, 100), sizes.life_boots)
     found.add("life", report)
+    # Which are booted is said by their hashes: the batches behind this one look them up again.
+    (work / "life/chosen.json").write_text(json.dumps([f"{each.state.hash:x}" for each in kept]))
+
+
+def life_boot(part: int, sizes: Sizes, work: pathlib.Path, found: Found) -> None:
+    """A share of the states that were chosen."""
+    recording = life.load(work / "life")
+    chosen = json.loads((work / "life/chosen.json").read_text())[part::LIFE_BOOT_BATCHES]
+    kept = explore.find(recording, sizes.budget(sizes.life_subsets, 100), {int(text, 16) for text in chosen})
     life_boots.compare(kept, recording, work / "boots", found.outcome)
 
 
@@ -141,7 +160,7 @@ def table(sizes: Sizes) -> dict[str, Callable[[Sizes, pathlib.Path, Found], None
     found: dict[str, Callable] = {}
     for fillers in sizes.layouts:
         found[f"esp-{fillers}"] = lambda s, w, f, fillers=fillers: esp(fillers, s, w, f)
-    found["carry-on"] = carry_on
+    found |= {"grow": grow, "carry-on": carry_on}
     for name in explore_state.NAMES:
         found[name] = lambda s, w, f, name=name: saved(name, s, w, f)
     for case in installing.cases():
@@ -149,4 +168,7 @@ def table(sizes: Sizes) -> dict[str, Callable[[Sizes, pathlib.Path, Found], None
     for name in forgetting.NAMES:
         found[name] = lambda s, w, f, name=name: reset(name, s, w, f)
     found["boot-order"] = boot_order
-    return found | {"life-record": life_record, "life": life_explore, "life-state": life_state, "life-again": life_again}
+    found |= {"life-record": life_record, "life": life_explore, "life-state": life_state}
+    for part in range(LIFE_BOOT_BATCHES):
+        found[f"life-boots-{part + 1}"] = lambda s, w, f, part=part: life_boot(part, s, w, f)
+    return found | {"life-again": life_again}

@@ -116,11 +116,11 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+@functools.cache
 def known() -> boot_model.Known:
     images = [scenarios.image(name) for name in "OAB"]
-    return boot_model.Known({sha256(firmware.loader()): "V1", sha256(scenarios.new_loader()): "V2"},
-                            {sha256(each.uki): each.name for each in images},
-                            {sha256(each.root): each.name for each in images}, (lab_disk.ROOT_SIZE,))
+    return boot_model.Known({"V1": memoryview(firmware.loader()), "V2": memoryview(scenarios.new_loader())},
+                            {each.name: memoryview(each.uki) for each in images}, {each.name: memoryview(each.root) for each in images})
 
 
 @dataclasses.dataclass
@@ -157,6 +157,21 @@ def explore(recording: Recording, budget: states.Budget, keep: int = 0) -> tuple
     report.made, report.distinct = enumerator.made, len(hashes)
     report.seconds = time.monotonic() - began
     return report, kept
+
+
+def find(recording: Recording, budget: states.Budget, hashes: set[int]) -> list[Judged]:
+    """The states of those hashes, each once, judged again."""
+    epochs, left = recording.epochs(), set(hashes)
+    space = states.Space(recording.base, epochs, budget)
+    model = boot_model.Model(recording.known(), space.size)
+    expected = Expectations(recording.scenario, [text for epoch in epochs for _, text in epoch.marks])
+    found = []
+    for state in states.Enumerator(space, budget).states():
+        if state.hash in left:
+            left.remove(state.hash)
+            loaders = expected.boot_orders(state)[-1]
+            found.append(Judged(state, loaders, model.judge(state, list(loaders))))
+    return found
 
 
 def sample(everything: Iterable, most: int, seed: int) -> list:

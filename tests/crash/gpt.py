@@ -38,6 +38,13 @@ def read(read_bytes, disk_size: int) -> list[Partition]:
     raise BadTable("; ".join(problems))
 
 
+def first_is_whole(read_bytes, disk_size: int) -> bool:
+    try:
+        return bool(_read_at(read_bytes, 1, disk_size))
+    except BadTable:
+        return False
+
+
 def _read_at(read_bytes, lba: int, disk_size: int) -> list[Partition]:
     sector = read_bytes(lba * SECTOR, SECTOR)
     if len(sector) < SECTOR or sector[:8] != b"EFI PART":

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "lab_machine.h"
 #include "machined/install/boot_entries.h"
+#include "machined/install/grow.h"
 #include "machined/install/install_runner.h"
 #include "machined/install/medium_source.h"
 #include "machined/install/reset.h"
@@ -64,6 +65,14 @@ absl::Status ResetKeeping(Machine& machine) {
   request.set_data(true);
   request.add_keep("lib/etcd");
   return ResetWith(machine, request);
+}
+
+// What the first boot does on a disk that is larger than the image on it.
+absl::Status Grow(Machine& machine) {
+  RETURN_IF_ERROR(machine.Mark("grow"));
+  ASSIGN_OR_RETURN(bool grew, machined::GrowDataPartition(machine.disk()));
+  if (!grew) return absl::FailedPreconditionError("nothing grew");
+  return machine.Mark("grown");
 }
 
 // As an upgrade with another loader does once that loader has its name. Nothing on the disk changes: what is recorded is

@@ -62,10 +62,12 @@ absl::Status Install(Machine& machine);
 absl::Status InstallWiping(Machine& machine);
 absl::Status Reset(Machine& machine);
 absl::Status ResetKeeping(Machine& machine);
+absl::Status Grow(Machine& machine);
 absl::Status FlipBootOrder(Machine& machine);
 
 // lab_wrong.cc: orders that lose files, so that the harness is known to find such.
 absl::Status WrongRename(Machine& machine, const std::string& from, const std::string& to);
 absl::Status WrongLoader(Machine& machine);
+absl::Status WrongGrow(Machine& machine);
 
 }  // namespace stele::lab

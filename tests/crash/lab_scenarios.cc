@@ -122,9 +122,11 @@ constexpr Scenario kScenarios[] = {
     {"install-wiping", InstallWiping, Needs::kWholeDisk},
     {"reset", Reset, Needs::kUnmounted},
     {"reset-keeping", ResetKeeping, Needs::kUnmounted},
+    {"grow", Grow, Needs::kUnmounted},
     {"boot-order", FlipBootOrder, Needs::kUnmounted},
     {"wrong-bless", WrongBless},
     {"wrong-loader", WrongLoader},
+    {"wrong-grow", WrongGrow, Needs::kUnmounted},
 };
 
 }  // namespace

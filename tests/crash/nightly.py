@@ -34,13 +34,15 @@ def main() -> int:
     began, found = time.monotonic(), {}
     print(f"{'scenario':<24}" + "".join(f"{name:>11}" for name in batches.COLUMNS) + f"{'seconds':>9}", flush=True)
     for name in options.only or table:
-        result_file(name).unlink(missing_ok=True)
-        words = [word for word in sys.argv[1:] if word not in ("--batch",)]
-        done = subprocess.run([*shlex.split(options.under), sys.executable, __file__, *words, "--batch", name])
+        why = "has not been run"
+        if not options.sum:
+            result_file(name).unlink(missing_ok=True)
+            done = subprocess.run([*shlex.split(options.under), sys.executable, __file__, *sys.argv[1:], "--batch", name])
+            why = f"ended with status {done.returncode} and no result"
         if result_file(name).exists():
             found[name] = json.loads(result_file(name).read_text())
         else:
-            found[name] = {"faults": [f"{name}: ended with status {done.returncode} and no result"]}
+            found[name] = {"faults": [f"{name}: {why}"]}
     summary = summed_up(found, round(time.monotonic() - began))
     (OUT / "nightly.json").write_text(json.dumps({"summary": summary, "batches": found}, indent=1) + "\n")
     print(json.dumps(summary, indent=1))
@@ -80,11 +82,12 @@ def parse_options() -> tuple[argparse.Namespace, batches.Sizes]:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--under", default="", metavar="COMMAND", help="run each batch under this command")
     parser.add_argument("--only", type=lambda text: text.split(","), default=[], metavar="BATCH,…", help="only these")
+    parser.add_argument("--sum", action="store_true", help="only sum up what the batches found when they were last run")
     parser.add_argument("--batch", help=argparse.SUPPRESS)
     parser.add_argument("--layouts", type=lambda text: [int(word) for word in text.split(",")], default=[0, 5, 7, 8, 9, 10, 11, 12])
     for name, default, what in [
             ("subsets", 1500, "random subsets of a large epoch"), ("torn", 300, "torn writes of an epoch"),
-            ("boots-each", 7, "states of each sound recording that are booted"),
+            ("boots-each", 5, "states of each sound recording that are booted"),
             ("mounts", 0, "states of STELE-STATE that are mounted in each scenario; 0: all"),
             ("resumed", 20, "upgrades that are carried on in the lab"), ("installs-again", 4, "installations that are begun anew"),
             ("resets-again", 40, "wishes that are carried out again"), ("flash-boots", 20, "states of the firmware's flash that are booted"),

@@ -10,6 +10,7 @@ import pytest
 import boot_model
 import bulk
 import efi_store
+import explore
 import fat
 import firmware
 import gpt
@@ -235,3 +236,24 @@ def test_the_flash_is_read_as_the_firmware_reads_it():
     first = efi_store.STORE_AT + efi_store.STORE_HEADER
     store[first + 2] = efi_store.ADDED & 0xFD  # deleted
     assert firmware.boot_order(store) == ["EFI/b.efi", "EFI/other.efi"]
+
+
+def test_a_file_counts_only_when_every_byte_is_the_known_one(tmp_path):
+    disk = tmp_path / "disk.raw"
+    lab_disk.build(disk, scenarios.layout(0, A="stele-2.efi", B="stele-3+3.efi"), firmware.loader())
+    volume = open_esp(disk)
+    at, _ = volume.extents(volume.find("EFI/Linux/stele-3+3.efi"))[0][0]
+
+    def verdict():
+        state = whole(disk)
+        return boot_model.Model(explore.known(), state.space.size).judge(state, [lab_disk.LOADER] * scenarios.TRIES_AND_ONE)
+
+    assert (verdict().image, verdict().whole) == ("B", {"A", "B"})
+    with open(disk, "r+b") as opened:
+        for offset, image in ((at + 0x9000, "A"), (lab_disk.SLOT_A_AT + 5000, None)):  # a byte of B's file, then one of A's root
+            opened.seek(offset)
+            byte = opened.read(1)[0]
+            opened.seek(offset)
+            opened.write(bytes([byte ^ 1]))
+            opened.flush()
+            assert (verdict().image, verdict().broken) == (image, ("stele-3+3.efi",))

@@ -46,6 +46,17 @@ def test_a_cut_at_any_write_leaves_a_node_that_boots_the_right_image(name, fille
     assert outcome.agreed == outcome.booted, outcome.differences
 
 
+def test_a_table_that_grows_is_whole_throughout():
+    sound, wrong = scenarios.growing()
+    recording = explore.record(WORK / sound.name, sound)
+    report, kept = explore.explore(recording, BUDGET, keep=1)
+    assert report.bad() == 0 and report.distinct > 10, report.examples
+    outcome = booted(recording, kept)
+    assert outcome.agreed == outcome.booted, outcome.differences
+    report, _ = explore.explore(explore.record(WORK / wrong.name, wrong), BUDGET)
+    assert report.unbootable > 0
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_orders_that_are_known_to_be_wrong_are_found_out(name):
     _, report, _ = run(name, NARROW)
