@@ -27,7 +27,7 @@ NAMES = ("reset", "reset-keeping")
 
 
 def record(folder: pathlib.Path, name: str) -> "Recording":
-    layout = dataclasses.replace(scenarios.layout(A="stele-2.efi"), state_files=(("config/secret", SECRET),),
+    layout = dataclasses.replace(scenarios.layout(A="stele-2.efi"), state_files=(("config/secret", SECRET), ("upgrade/a.manifest", explore.payload()["A.header"])),
                                  data_files=(("lib/etcd/wal", KEPT), ("lib/secret", SECRET)))
     made = explore.record(folder, scenarios.Scenario(name, name, layout, (scenarios.phase("begin", "A", "A"),)))
     return Recording(made.scenario, made.base, made.log, made.seconds)
@@ -109,6 +109,8 @@ def left(disk: pathlib.Path, keeping: bool, work: pathlib.Path) -> str:
     with mounted(disk, STATE, work / "state") as state:
         if keeping != (state / "config/secret").exists():
             problems.append("STELE-STATE was " + ("wiped" if keeping else "not wiped"))
+        if (manifests := ext4_state.kept(state).get("manifest")) != ["a 0.1.0"]:
+            problems.append(f"of the slots is known {manifests}")
     return "; ".join(problems)
 
 
