@@ -80,7 +80,8 @@ def explore_reset(recording: Recording, budget: states.Budget, work: pathlib.Pat
     for state in explore.sample(wishes, again, budget.seed) if again else []:
         report.carried_out += 1
         shutil.rmtree(work / "root", ignore_errors=True)
-        answer = lab.check("reset", file.show(state), work / "root")[0]
+        with as_disk(file.show(state)) as device:
+            answer = lab.check("reset", device, work / "root")[0]
         problem = f"carried out again: {answer}" if answer != "ok" else left(file.path, keeping, work)
         report.carried_out_well += not problem
         _tell(report, problem, state)
@@ -112,6 +113,16 @@ def left(disk: pathlib.Path, keeping: bool, work: pathlib.Path) -> str:
         if (manifests := ext4_state.kept(state).get("manifest")) != ["a 0.1.0"]:
             problems.append(f"of the slots is known {manifests}")
     return "; ".join(problems)
+
+
+@contextlib.contextmanager
+def as_disk(file: pathlib.Path):
+    """A device with its partitions, which are checked before they are mounted; a file's are not."""
+    device = debian.run(["/usr/sbin/losetup", "-f", "-P", "--show", file]).strip()
+    try:
+        yield device
+    finally:
+        debian.run(["/usr/sbin/losetup", "-d", device])
 
 
 @contextlib.contextmanager

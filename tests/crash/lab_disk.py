@@ -77,12 +77,12 @@ class Layout:
     esp_files: tuple[tuple[str, bytes], ...] = ()  # besides the loader and the images
     state_files: tuple[tuple[str, bytes], ...] = ()
     data_files: tuple[tuple[str, bytes], ...] = ()
-    size: int = DISK_SIZE  # a larger disk has room behind the last partition
+    size: int = DISK_SIZE  # a larger disk is one that the image was written onto
 
 
 def build(out: pathlib.Path, layout: Layout, loader: bytes) -> None:
     with open(out, "wb") as made:
-        made.truncate(layout.size)
+        made.truncate(DISK_SIZE)
     rows = [f"label: gpt\nlabel-id: {image_disk.DISK_ID}\nfirst-lba: 2048",
             row(ESP_AT, ESP_SIZE, image_disk.TYPE_ESP, ESP_ID, "ESP")]
     for number, (at, size, name) in enumerate(((SLOT_A_AT, SLOT_SIZE, "STELE-ROOT-A"), (SLOT_B_AT, SLOT_SIZE, "STELE-ROOT-B"),
@@ -97,6 +97,7 @@ def build(out: pathlib.Path, layout: Layout, loader: bytes) -> None:
         for name, at, size, files in (("STELE-STATE", STATE_AT, STATE_SIZE, layout.state_files), ("STELE-DATA", DATA_AT, DATA_SIZE, layout.data_files)):
             _ext4(out, name, at, size, files, work / name)
     with open(out, "r+b") as made:
+        made.truncate(layout.size)
         for at, slot in ((SLOT_A_AT, layout.slot_a), (SLOT_B_AT, layout.slot_b)):
             if slot:
                 made.seek(at)
