@@ -50,7 +50,8 @@ void State(const std::string& folder) {
   std::vector<machined::FailedImage> failures = store.Failures(&damaged);
   Say(absl::StrCat("failures ", failures.size(), " ", failures.empty() ? "" : failures.back().version()));
   for (const char* slot : {"a", "b"}) {
-    if (auto header = store.Manifest(slot, &damaged)) Say(absl::StrCat("manifest ", slot, " ", header->manifest.version()));
+    if (auto header = store.Manifest(slot, &damaged))
+      Say(absl::StrCat("manifest ", slot, " ", header->manifest.version()));
   }
   for (const std::string& line : damaged) Say("damaged " + line);
 }
@@ -80,10 +81,15 @@ void Reset(const std::string& disk, const std::string& folder) {
 int main(int count, char** words) {
   std::vector<std::string> given(words + 1, words + count);
   std::string question = given.empty() ? "" : given[0];
-  if (question == "state" && given.size() == 2) stele::State(given[1]);
-  else if (question == "plan" && given.size() >= 2) stele::Plan(given[1], given.size() == 3);
-  else if (question == "wish" && given.size() == 2) stele::Wish(given[1]);
-  else if (question == "reset" && given.size() == 3) stele::Reset(given[1], given[2]);
-  else return std::fprintf(stderr, "crash_check: see its source\n"), 2;
+  if (question == "state" && given.size() == 2)
+    stele::State(given[1]);
+  else if (question == "plan" && given.size() >= 2)
+    stele::Plan(given[1], given.size() == 3);
+  else if (question == "wish" && given.size() == 2)
+    stele::Wish(given[1]);
+  else if (question == "reset" && given.size() == 3)
+    stele::Reset(given[1], given[2]);
+  else
+    return std::fprintf(stderr, "crash_check: see its source\n"), 2;
   return 0;
 }

@@ -20,6 +20,7 @@ import qemu
 
 FOREIGN_ID = "0DD00DD0-0000-4000-8000-000000000001"
 
+
 @dataclasses.dataclass
 class Boot:
     images: list[str]  # what said its name, in order

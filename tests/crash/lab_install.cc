@@ -75,8 +75,8 @@ absl::Status Grow(Machine& machine) {
   return machine.Mark("grown");
 }
 
-// As an upgrade with another loader does once that loader has its name. Nothing on the disk changes: what is recorded is
-// the firmware's flash.
+// As an upgrade with another loader does once that loader has its name. Nothing on the disk changes: what is recorded
+// is the firmware's flash.
 absl::Status FlipBootOrder(Machine& machine) {
   ASSIGN_OR_RETURN(machined::DiskContents contents, machined::ProbeDisk(machine.disk()));
   const machined::Partition* esp = machined::FindPartition(contents, machined::kEspLabel);

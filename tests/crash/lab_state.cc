@@ -1,5 +1,5 @@
-// What a node keeps on STELE-STATE, saved again and again by the classes that save it. Before and after each save a mark
-// says how many were begun and how many are promised; crash_check reads back with the same classes.
+// What a node keeps on STELE-STATE, saved again and again by the classes that save it. Before and after each save a
+// mark says how many were begun and how many are promised; crash_check reads back with the same classes.
 
 #include <string>
 
@@ -44,7 +44,8 @@ absl::Status StagedConfig(Machine& machine) {
   return machine.Mark("saved-2");
 }
 
-// Twenty-three boots, more than are kept; each is begun and ended. The (2n-1)th save begins the nth boot, the (2n)th ends it.
+// Twenty-three boots, more than are kept; each is begun and ended. The (2n-1)th save begins the nth boot, the (2n)th
+// ends it.
 absl::Status Boots(Machine& machine) {
   std::string file = absl::StrCat(kState, "/boots");
   for (int number = 1; number <= 23; ++number) {

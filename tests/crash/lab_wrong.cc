@@ -1,5 +1,5 @@
-// Orders that are known to lose files, or a table, at a power cut. They stay here, and the tests ask that bad states are found
-// in them: a harness that finds none in these finds none at all.
+// Orders that are known to lose files, or a table, at a power cut. They stay here, and the tests ask that bad states
+// are found in them: a harness that finds none in these finds none at all.
 
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -55,8 +55,8 @@ absl::Status WrongLoader(Machine& machine) {
   return machine.Mark("wrong-done");
 }
 
-// The copy first and flushed, then header and entries where they were: torn, the first table is none, and the kernel takes no
-// copy. What is written is what the product makes of such a disk, in a file.
+// The copy first and flushed, then header and entries where they were: torn, the first table is none, and the kernel
+// takes no copy. What is written is what the product makes of such a disk, in a file.
 absl::Status WrongGrow(Machine& machine) {
   constexpr char kScratch[] = "/run/grown";
   constexpr uint64_t kEnd = 1 << 20;

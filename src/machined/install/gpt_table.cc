@@ -91,9 +91,9 @@ class Scratch {
     RETURN_IF_ERROR(Put(0, sector));
     return disk_->Flush();
   }
-  // Onto a disk whose table is in use. Header and entries are two writes, and the kernel takes no copy where they do not
-  // fit. So the entries go to a place that nobody uses first; the header that names it is the commit, one sector. Then
-  // both go where they belong in the same way.
+  // Onto a disk whose table is in use. Header and entries are two writes, and the kernel takes no copy where they do
+  // not fit. So the entries go to a place that nobody uses first; the header that names it is the commit, one sector.
+  // Then both go where they belong in the same way.
   absl::Status Replace() {
     uint64_t sector = disk_->sector_size(), home = 2 * sector;
     RETURN_IF_ERROR(Put(End(), kMiB));
