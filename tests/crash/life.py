@@ -177,7 +177,8 @@ def explore_state(life: Life, budget: states.Budget, work: pathlib.Path, most: i
         with ext4_state.mounted(state, base, work, region) as folder:
             found = state_faults(ext4_state.kept(folder), marks[:state.lowest], marks[:state.highest])
         report.lost += bool(found)
-        report.examples += [f"{'; '.join(found)} ({state.cut})"] if found else []
+        if found and len(report.examples) < explore.KEPT_EXAMPLES:
+            report.examples.append(f"{'; '.join(found)} ({state.cut})")
     report.made, report.distinct = enumerator.made, len({state.hash for state in chosen})
     report.runs["old or new"] = len(chosen) - report.lost
     report.seconds = time.monotonic() - began
