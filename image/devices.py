@@ -13,7 +13,8 @@ BUSES = ("virtio", "nvme", "scsi", "sata")
 
 def block(name: str, file: pathlib.Path, read_only: bool = False, write_log: pathlib.Path | None = None, sector: int = 512) -> list:
     """A raw file as block node `name`. With `write_log` every write and flush of guest and firmware is kept there, in the
-    format of dm-log-writes, so that a test can put together each disk that a power cut could have left."""
+    format of dm-log-writes, so that a test can put together each disk that a power cut could have left (`disk` needs to
+    know of it, too)."""
     below = {"driver": "file", "node-name": f"{name}-file", "filename": str(file), "discard": "unmap", "read-only": read_only}
     above = {"driver": "raw", "node-name": name, "file": f"{name}-file", "discard": "unmap", "read-only": read_only}
     words = ["-blockdev", json.dumps(below)]
@@ -25,9 +26,16 @@ def block(name: str, file: pathlib.Path, read_only: bool = False, write_log: pat
     return [*words, "-blockdev", json.dumps(above)]
 
 
-def disk(name: str, bus: str, sector: int) -> list:
-    """The device that shows block node `name` to the guest. Buses that need a controller find it in `controllers`."""
+def disk(name: str, bus: str, sector: int, recorded: bool = False) -> list:
+    """The device that shows block node `name` to the guest. Buses that need a controller find it in `controllers`.
+
+    A recorded one has one request under way at a time: the log is in order of completion, and a write that ended while a
+    flush was under way would pass for flushed. Four descriptors hold one request of two segments."""
     sizes = f"logical_block_size={sector},physical_block_size={sector},write-cache=on"
+    if recorded:
+        if bus != "virtio":
+            raise debian.Error(f"writes are recorded on virtio alone, not on {bus}: other queues hold more than one request")
+        sizes += ",indirect_desc=off,queue-size=4,num-queues=1"
     if bus == "virtio":
         return ["-device", f"virtio-blk-pci,drive={name},serial={name},{sizes}"]
     if bus == "nvme":

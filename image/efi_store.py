@@ -14,6 +14,7 @@ NON_VOLATILE = 7  # and readable at boot and at run time
 STORE_AT = 0x48  # in OVMF_VARS: behind the firmware volume's header
 STORE_HEADER = 28
 VARIABLE_HEADER = "<HBBIQ16sIII16s"
+ADDED, REPLACED = 0x3F, 0xFE  # of a variable's state, whose bits are cleared one after the other
 FILLER = uuid.UUID("5354454c-4520-4649-4c4c-455220202020")
 LARGEST = 0x1000  # of a filler; OVMF takes variables of up to 0x2000
 
@@ -42,7 +43,27 @@ def filled(template: bytes, leave: int) -> bytes:
     return with_variables(template, fillers, FILLER)
 
 
+def read(store: bytes, vendor: uuid.UUID = GLOBAL) -> dict[str, bytes]:
+    """As edk2's variable driver finds them: of a name that is there twice the one that was added counts before the one that is
+    about to be replaced; one that was begun and never finished is not there."""
+    found: dict[str, tuple[int, bytes]] = {}
+    at, size = STORE_AT + STORE_HEADER, struct.calcsize(VARIABLE_HEADER)
+    while at + size <= len(store):
+        begin, state, _, _, _, _, _, name_size, data_size, owner = struct.unpack_from(VARIABLE_HEADER, store, at)
+        if begin != 0x55AA:
+            break
+        if state == 0xFF or 0xFFFFFFFF in (name_size, data_size):
+            name_size = data_size = 0  # a header that was not finished
+        at += size
+        name, data = store[at:at + name_size], store[at + name_size:at + name_size + data_size]
+        at = -(-(at + name_size + data_size) // 4) * 4
+        if state in (ADDED, ADDED & REPLACED) and owner == vendor.bytes_le:
+            text = name.decode("utf-16-le", "replace").rstrip("\0")
+            found[text] = max(found.get(text, (0, b"")), (state, data), key=lambda pair: pair[0])
+    return {name: data for name, (_, data) in found.items()}
+
+
 def _variable(name: str, data: bytes, vendor: uuid.UUID) -> bytes:
     encoded = name.encode("utf-16-le") + b"\0\0"
-    header = struct.pack(VARIABLE_HEADER, 0x55AA, 0x3F, 0, NON_VOLATILE, 0, b"\0" * 16, 0, len(encoded), len(data), vendor.bytes_le)
+    header = struct.pack(VARIABLE_HEADER, 0x55AA, ADDED, 0, NON_VOLATILE, 0, b"\0" * 16, 0, len(encoded), len(data), vendor.bytes_le)
     return header + encoded + data

@@ -40,7 +40,7 @@ class Options:
     disk_image: pathlib.Path | None = None  # raw or qcow2, instead of stele.raw
     second_disk: pathlib.Path | None = None  # raw
     cdrom: pathlib.Path | None = None  # besides the medium
-    write_log: pathlib.Path | None = None  # every write to the system disk, begun anew at each start; see devices.block
+    write_log: pathlib.Path | None = None  # every write to the system disk, on virtio, begun anew at each start; see devices.block
     append: str = ""  # more for the kernel's command line, with medium kernel only
     lifetime: int = 0  # seconds; 0: until stopped
     watchdog: bool = True
@@ -140,7 +140,7 @@ class Machine:
                                                    (options.cdrom, None)) if file]
         words = devices.controllers(options.bus, bool(discs))
         words += devices.block("disk0", self.disk(), write_log=options.write_log, sector=options.sector)
-        words += devices.disk("disk0", options.bus, options.sector)
+        words += devices.disk("disk0", options.bus, options.sector, recorded=options.write_log is not None)
         if options.second_disk:
             words += devices.block("disk1", options.second_disk) + devices.disk("disk1", options.bus, options.sector)
         for number, (file, index) in enumerate(discs):

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/crc32.h"
+
 namespace stele::init {
 namespace {
 
@@ -91,15 +93,6 @@ absl::StatusOr<std::vector<GptPartition>> ReadGpt(int fd, uint32_t sector_size, 
   if (first.ok()) return first;
   absl::StatusOr<std::vector<GptPartition>> backup = ReadTable(fd, sector_size, sectors, sectors - 1);
   return backup.ok() ? backup : first;
-}
-
-uint32_t Crc32(absl::string_view data) {
-  uint32_t crc = ~0u;
-  for (char byte : data) {
-    crc ^= static_cast<unsigned char>(byte);
-    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
-  }
-  return ~crc;
 }
 
 }  // namespace stele::init

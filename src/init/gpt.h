@@ -21,7 +21,4 @@ struct GptPartition {
 // NOT_FOUND for a disk without one, DATA_LOSS for one that is broken.
 absl::StatusOr<std::vector<GptPartition>> ReadGpt(int fd, uint32_t sector_size, uint64_t size);
 
-// CRC-32 as GPT has it.
-uint32_t Crc32(absl::string_view data);
-
 }  // namespace stele::init

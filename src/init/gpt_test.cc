@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "base/crc32.h"
 #include "base/file.h"
 #include "base/unique_fd.h"
 #include "gtest/gtest.h"

@@ -17,7 +17,6 @@ firmware tries EFI/BOOT/BOOTX64.EFI. Then it waits for somebody: the node is stu
 """
 
 import dataclasses
-import hashlib
 import struct
 import uuid
 
@@ -28,16 +27,14 @@ from loader_order import Entry, loader_order, parse_name
 ESP_TYPE = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 FALLBACK_LOADER = "EFI/BOOT/BOOTX64.EFI"
 MOST_STARTS = 16
-LARGEST_FILE = 256 << 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """What is whole: SHA-256 of files and roots, each with the name people know it by."""
-    loaders: dict[str, str]
-    images: dict[str, str]
-    roots: dict[str, str]  # hash of the first root_size bytes of a slot → image
-    root_size: int
+    """What is whole: the bytes of files and roots, by the name people know them by."""
+    loaders: dict[str, memoryview]
+    images: dict[str, memoryview]
+    roots: dict[str, memoryview]  # what the slot of that image begins with
 
 
 @dataclasses.dataclass
@@ -54,24 +51,24 @@ class Verdict:
 
 
 class Model:
-    """Judges the states of one recording; remembers what it hashed."""
+    """Judges the states of one recording; remembers what it compared."""
 
     def __init__(self, known: Known, disk_size: int):
         self.known, self._size = known, disk_size
-        self._hashes: dict[tuple, str] = {}
-        self._tables: dict[tuple, list[gpt.Partition]] = {}
+        self._same: dict[tuple, bool] = {}
+        self._tables: dict[tuple, tuple[list[gpt.Partition], bool]] = {}
         self._memory: dict[tuple, object] = {}
 
     def judge(self, state, loaders: list[str]) -> Verdict:
         """`loaders`: the paths of the firmware's boot entries, in BootOrder."""
         try:
-            partitions, volume = self._open(state)
+            partitions, volume, for_kernel = self._open(state)
         except (gpt.BadTable, fat.BadFat) as error:
             return Verdict(None, str(error))
         directory = volume.find("EFI/Linux")
         files = volume.files(directory.cluster) if directory and directory.is_directory() else []
         contents = {file.name: self._image(state, volume, file) for file in files if not file.is_directory()}
-        roots = self._roots(state, partitions)
+        roots = self._roots(state, partitions) if for_kernel else set()
         entries = _entries(files, contents, lambda file: _has_osrel(volume, file))
         order = [self._loader(state, volume, path) for path in [*loaders, FALLBACK_LOADER]]
         verdict = _power_on(entries, order, roots)
@@ -91,45 +88,51 @@ class Model:
         except (gpt.BadTable, fat.BadFat):
             return False
 
-    def _open(self, state) -> tuple[list[gpt.Partition], fat.Fat]:
-        # Both tables: 34 sectors at the start, 33 at the end.
-        key = (state.identity(0, 34 * gpt.SECTOR), state.identity(self._size - 33 * gpt.SECTOR, 33 * gpt.SECTOR))
+    def _open(self, state) -> tuple[list[gpt.Partition], fat.Fat, bool]:
+        """Partitions, the ESP, and whether the kernel sees them: it takes no copy of the table (block/partitions/efi.c), and not
+        every firmware writes a torn one back."""
+        # Both tables: all in front of the notes on the disk, 33 sectors at the end.
+        key = (state.identity(0, 512 << 10), state.identity(self._size - 33 * gpt.SECTOR, 33 * gpt.SECTOR))
         if key not in self._tables:
-            self._tables[key] = gpt.read(state.read, self._size)
-        esp = next((part for part in self._tables[key] if part.kind == ESP_TYPE), None)
+            self._tables[key] = gpt.read(state.read, self._size), gpt.first_is_whole(state.read, self._size)
+        table, for_kernel = self._tables[key]
+        esp = next((part for part in table if part.kind == ESP_TYPE), None)
         if esp is None:
             raise gpt.BadTable("no ESP")
-        return self._tables[key], fat.Fat(state.read, esp.offset, esp.size, state.identity, self._memory)
+        return table, fat.Fat(state.read, esp.offset, esp.size, state.identity, self._memory), for_kernel
 
     def _image(self, state, volume: fat.Fat, file: fat.File) -> str | None:
-        return self.known.images.get(self._file_hash(state, volume, file))
+        return self._name(state, volume, file, self.known.images)
 
     def _loader(self, state, volume: fat.Fat, path: str) -> str | None:
         """The loader's name; "" when there is no such file; None when it is none that is known."""
         file = volume.find(path)
         if file is None or file.is_directory():
             return ""
-        return self.known.loaders.get(self._file_hash(state, volume, file))
+        return self._name(state, volume, file, self.known.loaders)
 
     def _roots(self, state, partitions: list[gpt.Partition]) -> set[str]:
         slots = [part for part in partitions if part.name.startswith("STELE-ROOT-")]
-        found = (self.known.roots.get(self._hash(state, ((part.offset, self.known.root_size),))) for part in slots)
-        return {image for image in found if image}
+        return {name for name, root in self.known.roots.items() for part in slots if self._holds(state, [(part.offset, len(root))], root)}
 
-    def _file_hash(self, state, volume: fat.Fat, file: fat.File) -> str:
+    def _name(self, state, volume: fat.Fat, file: fat.File, known: dict[str, memoryview]) -> str | None:
         extents, problem = volume.extents(file)
-        if problem or file.size > LARGEST_FILE:
-            return ""
-        return self._hash(state, tuple(extents))
+        if problem:
+            return None
+        return next((name for name, data in known.items() if len(data) == file.size and self._holds(state, extents, data)), None)
 
-    def _hash(self, state, extents: tuple[tuple[int, int], ...]) -> str:
-        key = tuple(state.identity(at, size) for at, size in extents)
-        if key not in self._hashes:
-            digest = hashlib.sha256()
-            for at, size in extents:
-                digest.update(state.read(at, size))
-            self._hashes[key] = digest.hexdigest()
-        return self._hashes[key]
+    def _holds(self, state, extents: list[tuple[int, int]], data: memoryview) -> bool:
+        """Whether these bytes of the disk are `data`. Each version of each piece is compared once, whatever the states."""
+        at = 0
+        for offset, size in extents:
+            for start, length, identity in state.pieces(offset, size):
+                key = (id(data), at, start, length, identity)
+                if key not in self._same:
+                    self._same[key] = state.read(start, length) == data[at:at + length]
+                if not self._same[key]:
+                    return False
+                at += length
+        return at == len(data)
 
 
 def _power_on(entries: list[Entry], loaders: list[str | None], roots: set[str]) -> Verdict:

@@ -8,6 +8,7 @@ import pathlib
 import random
 import subprocess
 import time
+from typing import Iterable
 
 import boot_model
 import firmware
@@ -30,6 +31,9 @@ class Recording:
 
     def epochs(self) -> list[write_log.Epoch]:
         return write_log.epochs(write_log.read(self.log, marks=(lab_disk.MARK_AT, lab_disk.MARK_AT + lab_disk.MIB)))
+
+    def known(self) -> boot_model.Known:
+        return known()
 
 
 @dataclasses.dataclass
@@ -112,11 +116,11 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+@functools.cache
 def known() -> boot_model.Known:
     images = [scenarios.image(name) for name in "OAB"]
-    return boot_model.Known({sha256(firmware.loader()): "V1", sha256(scenarios.new_loader()): "V2"},
-                            {sha256(each.uki): each.name for each in images},
-                            {sha256(each.root): each.name for each in images}, lab_disk.ROOT_SIZE)
+    return boot_model.Known({"V1": memoryview(firmware.loader()), "V2": memoryview(scenarios.new_loader())},
+                            {each.name: memoryview(each.uki) for each in images}, {each.name: memoryview(each.root) for each in images})
 
 
 @dataclasses.dataclass
@@ -132,7 +136,7 @@ def explore(recording: Recording, budget: states.Budget, keep: int = 0) -> tuple
     began = time.monotonic()
     scenario, epochs = recording.scenario, recording.epochs()
     space = states.Space(recording.base, epochs, budget)
-    model = boot_model.Model(known(), space.size)
+    model = boot_model.Model(recording.known(), space.size)
     expected = Expectations(scenario, [text for epoch in epochs for _, text in epoch.marks])
     report = Report(scenario.name, sum(len(epoch.writes) for epoch in epochs), len(epochs) - 1, record_seconds=recording.seconds)
     enumerator = states.Enumerator(space, budget)
@@ -155,13 +159,34 @@ def explore(recording: Recording, budget: states.Budget, keep: int = 0) -> tuple
     return report, kept
 
 
+def find(recording: Recording, budget: states.Budget, hashes: set[int]) -> list[Judged]:
+    """The states of those hashes, each once, judged again."""
+    epochs, left = recording.epochs(), set(hashes)
+    space = states.Space(recording.base, epochs, budget)
+    model = boot_model.Model(recording.known(), space.size)
+    expected = Expectations(recording.scenario, [text for epoch in epochs for _, text in epoch.marks])
+    found = []
+    for state in states.Enumerator(space, budget).states():
+        if state.hash in left:
+            left.remove(state.hash)
+            loaders = expected.boot_orders(state)[-1]
+            found.append(Judged(state, loaders, model.judge(state, list(loaders))))
+    return found
+
+
+def sample(everything: Iterable, most: int, seed: int) -> list:
+    """`most` of them, each with the same chance; 0: all."""
+    found = list(everything)
+    return random.Random(seed).sample(found, most) if 0 < most < len(found) else found
+
+
 class Expectations:
     """Which phases a state can be met in, from the marks that were set."""
 
     def __init__(self, scenario: scenarios.Scenario, marks: list[str]):
         self._scenario = scenario
         by_mark = {phase.mark: phase for phase in scenario.phases}
-        missing = [mark for mark in by_mark if mark not in marks] if scenario.lab else []
+        missing = [mark for mark in by_mark if mark not in marks] if marks else []
         if missing:
             raise write_log.BadLog(f"{scenario.name}: the recording has no mark {missing[0]}")
         # The phase that holds when so many marks are set.

@@ -1,16 +1,16 @@
 """Scenarios of STELE-STATE: every state is mounted, and holds the old or the new."""
 
 import pathlib
-import random
 import re
 import time
 
 import ext4_state
 import explore
+import saved
 import scenarios
 import states
 
-NAMES = ("config", "staged-config", "records")
+NAMES = ("config", "staged-config", "boots", "failures")
 
 
 def scenario(name: str) -> scenarios.Scenario:
@@ -28,13 +28,10 @@ def run(recording: explore.Recording, budget: states.Budget, work: pathlib.Path,
     report = explore.Report(recording.scenario.name, sum(len(epoch.writes) for epoch in epochs), len(epochs) - 1, record_seconds=recording.seconds)
     enumerator = states.Enumerator(space, budget)
     hashes = set()
-    every = list(enumerator.states())
-    if most and len(every) > most:
-        every = random.Random(budget.seed).sample(every, most)
-    for count, state in enumerate(every):
+    for count, state in enumerate(explore.sample(enumerator.states(), most, budget.seed)):
         least, last = _number(marks[:state.lowest], "saved"), _number(marks[:state.highest], "save")
         with ext4_state.mounted(state, base, work) as folder:
-            found = ext4_state.faults(recording.scenario.name, folder, least, max(last, least))
+            found = saved.faults(recording.scenario.name, ext4_state.kept(folder), least, max(last, least))
         if count % check_every == 0 and (problem := ext4_state.check(work)):
             report.damaged += 1
             found.append(problem)

@@ -1,28 +1,40 @@
-"""STELE-STATE in a disk state, as the next boot finds it: e2fsck as machined runs it (storage_format.h), then the kernel's ext4.
+"""A partition with ext4 in a disk state, as the next boot finds it: e2fsck as machined runs it (storage_format.h), then the
+kernel's ext4, then the classes that machined reads it with (crash_check).
 
-Needs root and a loop device; a machine without is an error that says so. What is read is held against what crash_lab saved: the old one or the new one, whole.
+Needs root and a loop device; a machine without is an error that says so.
 """
 
 import contextlib
-import hashlib
+import dataclasses
 import os
 import pathlib
-import re
 import subprocess
 
 import debian
+import lab
 import lab_disk
 import states
 
 
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """Where a partition lies on its disk."""
+    start: int
+    size: int
+
+
+LAB_STATE = Region(lab_disk.STATE_AT, lab_disk.STATE_SIZE)
+
+
 @contextlib.contextmanager
-def mounted(state: states.State, base_pieces: list[tuple[int, bytes]], work: pathlib.Path):
+def mounted(state: states.State, base_pieces: list[tuple[int, bytes]], work: pathlib.Path, region: Region = LAB_STATE):
     """Yields the folder where the partition is mounted; `base_pieces` are what it held before the recording."""
+    work.mkdir(parents=True, exist_ok=True)
     partition, folder = work / "partition", work / "mounted"
     folder.mkdir(exist_ok=True)
-    start, end = lab_disk.STATE_AT, lab_disk.STATE_AT + lab_disk.STATE_SIZE
+    start, end = region.start, region.start + region.size
     with open(partition, "wb") as out:
-        out.truncate(lab_disk.STATE_SIZE)
+        out.truncate(region.size)
         for offset, data in base_pieces:
             out.seek(offset)
             out.write(data)
@@ -52,10 +64,10 @@ def e2fsck(words: list[str], partition: pathlib.Path) -> subprocess.CompletedPro
                           env=os.environ | {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
 
 
-def pieces(base: pathlib.Path) -> list[tuple[int, bytes]]:
+def pieces(base: pathlib.Path, region: Region = LAB_STATE) -> list[tuple[int, bytes]]:
     """What the partition holds in a sparse disk file."""
     found = []
-    start, end = lab_disk.STATE_AT, lab_disk.STATE_AT + lab_disk.STATE_SIZE
+    start, end = region.start, region.start + region.size
     with open(base, "rb") as opened:
         at = start
         while True:
@@ -76,50 +88,10 @@ def check(work: pathlib.Path) -> str:
     return "" if done.returncode == 0 else done.stdout.strip()
 
 
-def configs(folder: pathlib.Path) -> tuple[dict[int, str], list[str]]:
-    """(number → YAML of whole generations, names of files that are not whole), by the seal of config_store.h."""
-    whole, torn = {}, []
-    for file in sorted((folder / "config").glob("*.yaml")) if (folder / "config").is_dir() else []:
-        text = file.read_bytes().decode("utf-8", "replace")
-        found = re.fullmatch(r"(?s)(.*)(# stele-generation:[^\n]*) sha256=([0-9a-f]{64})\n", text)
-        if not found or hashlib.sha256((found[1] + found[2]).encode()).hexdigest() != found[3]:
-            torn.append(file.name)
-        else:
-            whole[0 if file.name == "staged.yaml" else int(file.stem.rpartition("-")[2])] = found[1]
-    return whole, torn
-
-
-def config_text(number: int) -> str:
-    """What lab_scenarios.cc saves as that generation."""
-    return f"machine:\n  hostname: node-{number}\n" + "#" * (200 * number) + "\n"
-
-
-def record_text(number: int) -> str:
-    return f"record {number}\n" + "x" * (600 * number) + "\n"
-
-
-def faults(scenario: str, folder: pathlib.Path, least: int, most: int) -> list[str]:
-    """What is wrong when the `least`-th save is promised and the `most`-th is the last that can have begun."""
-    if scenario == "records":
-        file = folder / "upgrade/record"
-        found = file.read_text() if file.exists() else None
-        allowed = [record_text(number) for number in range(max(least, 1), most + 1)]
-        return [] if found in allowed or (found is None and least == 0) else [f"the record is {_short(found)}; {least} to {most} may be"]
-    whole, torn = configs(folder)
-    problems = [f"{name} is torn" for name in torn]
-    if scenario == "staged-config":
-        newest = max((number for number in whole if number), default=0)
-        if newest < least:
-            problems.append(f"generation {newest} is the newest; {least} was saved")
-        if most == 2 and least < 2 and newest < 2 and 0 not in whole:
-            problems.append("what was staged is neither there nor a generation")
-        return problems
-    newest = max(whole, default=0)
-    if not least <= newest <= most:
-        problems.append(f"generation {newest} is the newest; {least} to {most} may be")
-    problems += [f"generation {number} has another text" for number, text in whole.items() if text != config_text(number)]
-    return problems
-
-
-def _short(text: str | None) -> str:
-    return "missing" if text is None else repr(text[:20]) + f" of {len(text)}"
+def kept(folder: pathlib.Path) -> dict[str, list[str]]:
+    """What the product's classes read in a mounted STELE-STATE: for each kind the words behind it, a string a line."""
+    found: dict[str, list[str]] = {}
+    for line in lab.check("state", folder):
+        kind, _, rest = line.partition(" ")
+        found.setdefault(kind, []).append(rest)
+    return found

@@ -1,4 +1,5 @@
-"""The partition table of a disk state, believed only where its checksums hold; the copy at the end counts when the first does not."""
+"""The partition table of a disk state, as firmware and kernel believe it: only behind a protective MBR, only where its
+checksums hold; the copy at the end counts when the first does not."""
 
 import dataclasses
 import struct
@@ -8,6 +9,7 @@ import zlib
 SECTOR = 512
 HEADER = "<8sIIIIQQQQ16sQIII"
 MOST_ENTRIES = 256
+PROTECTIVE = 0xEE  # the type of the MBR's entry
 
 
 class BadTable(Exception):
@@ -24,6 +26,9 @@ class Partition:
 
 
 def read(read_bytes, disk_size: int) -> list[Partition]:
+    mbr = read_bytes(0, SECTOR)
+    if mbr[510:] != b"\x55\xaa" or not any(mbr[at + 4] == PROTECTIVE for at in range(446, 510, 16)):
+        raise BadTable("no protective MBR")
     problems = []
     for lba in (1, disk_size // SECTOR - 1):
         try:
@@ -31,6 +36,13 @@ def read(read_bytes, disk_size: int) -> list[Partition]:
         except BadTable as error:
             problems.append(str(error))
     raise BadTable("; ".join(problems))
+
+
+def first_is_whole(read_bytes, disk_size: int) -> bool:
+    try:
+        return bool(_read_at(read_bytes, 1, disk_size))
+    except BadTable:
+        return False
 
 
 def _read_at(read_bytes, lba: int, disk_size: int) -> list[Partition]:

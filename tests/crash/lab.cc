@@ -51,9 +51,13 @@ absl::Status Run(std::string* name) {
     if (absl::ConsumePrefix(&word, "lab=")) *name = std::string(word);
   }
   RETURN_IF_ERROR(LoadModules());
-  ASSIGN_OR_RETURN(stele::lab::Machine machine, stele::lab::Machine::Create());
+  ASSIGN_OR_RETURN(stele::lab::Scenario scenario, stele::lab::FindScenario(*name));
+  ASSIGN_OR_RETURN(stele::lab::Machine machine, scenario.needs == stele::lab::Needs::kWholeDisk
+                                                    ? stele::lab::Machine::OfWholeDisk()
+                                                    : stele::lab::Machine::Create());
+  if (scenario.needs == stele::lab::Needs::kPartitions) RETURN_IF_ERROR(machine.MountState());
   RETURN_IF_ERROR(machine.Mark("begin"));
-  RETURN_IF_ERROR(stele::lab::RunScenario(machine, *name));
+  RETURN_IF_ERROR(scenario.run(machine));
   RETURN_IF_ERROR(machine.Mark("end"));
   return machine.End();
 }

@@ -27,7 +27,9 @@ SLOT_A_AT = ESP_AT + ESP_SIZE
 SLOT_B_AT = SLOT_A_AT + SLOT_SIZE
 STATE_AT = SLOT_B_AT + SLOT_SIZE
 MARK_AT = STATE_AT + STATE_SIZE
-DISK_SIZE = MARK_AT + 2 * MIB
+DATA_AT = MARK_AT + MIB
+DATA_SIZE = 64 * MIB
+DISK_SIZE = DATA_AT + DATA_SIZE + MIB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +74,10 @@ class Layout:
     slot_a: Image | None = None
     slot_b: Image | None = None
     fillers: int = 0  # files of one directory slot each before the entries: moves them over the edge of a sector
+    esp_files: tuple[tuple[str, bytes], ...] = ()  # besides the loader and the images
+    state_files: tuple[tuple[str, bytes], ...] = ()
+    data_files: tuple[tuple[str, bytes], ...] = ()
+    size: int = DISK_SIZE  # a larger disk is one that the image was written onto
 
 
 def build(out: pathlib.Path, layout: Layout, loader: bytes) -> None:
@@ -80,21 +86,32 @@ def build(out: pathlib.Path, layout: Layout, loader: bytes) -> None:
     rows = [f"label: gpt\nlabel-id: {image_disk.DISK_ID}\nfirst-lba: 2048",
             row(ESP_AT, ESP_SIZE, image_disk.TYPE_ESP, ESP_ID, "ESP")]
     for number, (at, size, name) in enumerate(((SLOT_A_AT, SLOT_SIZE, "STELE-ROOT-A"), (SLOT_B_AT, SLOT_SIZE, "STELE-ROOT-B"),
-                                               (STATE_AT, STATE_SIZE, "STELE-STATE"), (MARK_AT, MIB, "LAB-MARK")), 2):
+                                               (STATE_AT, STATE_SIZE, "STELE-STATE"), (MARK_AT, MIB, "LAB-MARK"),
+                                               (DATA_AT, DATA_SIZE, "STELE-DATA")), 2):
         rows.append(row(at, size, image_disk.TYPE_LINUX, f"57E1E000-0000-4000-8000-00000000001{number}", name))
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         work = pathlib.Path(folder)
         (work / "table").write_text("\n".join(rows) + "\n")
         image_disk.run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", out], EPOCH, stdin=work / "table")
         _esp(out, layout, loader, work)
-        image_disk.run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "STELE-STATE", "-b", "4096", "-m", "0", "-U", STATE_ID,
-                        "-E", f"offset={STATE_AT},hash_seed={STATE_ID},lazy_itable_init=1,lazy_journal_init=1,nodiscard",
-                        out, f"{STATE_SIZE // 1024}k"], EPOCH)
+        for name, at, size, files in (("STELE-STATE", STATE_AT, STATE_SIZE, layout.state_files), ("STELE-DATA", DATA_AT, DATA_SIZE, layout.data_files)):
+            _ext4(out, name, at, size, files, work / name)
     with open(out, "r+b") as made:
+        made.truncate(layout.size)
         for at, slot in ((SLOT_A_AT, layout.slot_a), (SLOT_B_AT, layout.slot_b)):
             if slot:
                 made.seek(at)
                 made.write(slot.root)
+
+
+def _ext4(out: pathlib.Path, name: str, at: int, size: int, files: tuple[tuple[str, bytes], ...], folder: pathlib.Path) -> None:
+    folder.mkdir()
+    for path, data in files:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    image_disk.run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", name, "-b", "4096", "-m", "0", "-U", STATE_ID, "-d", folder,
+                    "-E", f"offset={at},hash_seed={STATE_ID},lazy_itable_init=1,lazy_journal_init=1,nodiscard",
+                    out, f"{size // 1024}k"], EPOCH)
 
 
 def row(start: int, size: int, kind: str, uuid: str, name: str) -> str:
@@ -109,6 +126,7 @@ def _esp(out: pathlib.Path, layout: Layout, loader: bytes, work: pathlib.Path) -
     files = [("EFI/BOOT/BOOTX64.EFI", loader), (LOADER, loader), ("loader/loader.conf", b"timeout 0\neditor no\n")]
     files += [(f"EFI/Linux/FILLER{number}", b"") for number in range(layout.fillers)]
     files += [(f"EFI/Linux/{name}", held.uki) for name, held in layout.entries]
+    files += layout.esp_files
     for name, data in files:
         (work / "file").write_bytes(data)
         image_disk.run(["mcopy", "-i", at, work / "file", f"::{name}"], EPOCH)

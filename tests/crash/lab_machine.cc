@@ -20,6 +20,10 @@ namespace stele::lab {
 namespace {
 
 constexpr size_t kSector = 512;
+constexpr char kDisk[] = "/dev/vda";
+constexpr int kPatience = 500;  // of 10 ms
+// In the middle of the second slot, of which an installation writes both ends only (install_lab.py knows it too).
+constexpr uint64_t kMarksOfWholeDisk = 1600ULL << 20;
 
 // Partition name → device, from the kernel's own table.
 std::map<std::string, std::string> Partitions() {
@@ -49,7 +53,7 @@ absl::Status MountState(const std::string& device) {
 absl::StatusOr<Machine> Machine::Create() {
   // virtio_blk was loaded just now, and the disk appears when its queues do.
   std::map<std::string, std::string> devices;
-  for (int i = 0; i < 500 && !devices.contains("LAB-MARK"); ++i) {
+  for (int i = 0; i < kPatience && !devices.contains("LAB-MARK"); ++i) {
     devices = Partitions();
     ::usleep(10'000);
   }
@@ -57,26 +61,43 @@ absl::StatusOr<Machine> Machine::Create() {
     if (!devices.contains(name)) return absl::NotFoundError(absl::StrCat("the disk has no partition ", name));
   }
   Machine machine;
+  machine.disk_ = kDisk;
   machine.esp_device_ = devices["ESP"];
   machine.slot_a_ = devices["STELE-ROOT-A"];
   machine.slot_b_ = devices["STELE-ROOT-B"];
+  machine.state_device_ = devices["STELE-STATE"];
   machine.marks_.reset(::open(devices["LAB-MARK"].c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC));
   if (!machine.marks_.ok()) return ErrnoStatus("open ", devices["LAB-MARK"]);
-  ::mkdir(kEsp, 0700);
-  RETURN_IF_ERROR(MountState(devices["STELE-STATE"]));
   return machine;
+}
+
+absl::StatusOr<Machine> Machine::OfWholeDisk() {
+  Machine machine;
+  machine.disk_ = kDisk;
+  for (int i = 0; i < kPatience && !machine.marks_.ok(); ++i) {
+    machine.marks_.reset(::open(kDisk, O_WRONLY | O_DIRECT | O_CLOEXEC));
+    if (!machine.marks_.ok()) ::usleep(10'000);
+  }
+  if (!machine.marks_.ok()) return ErrnoStatus("open ", kDisk);
+  machine.mark_at_ = kMarksOfWholeDisk;
+  return machine;
+}
+
+absl::Status Machine::MountState() {
+  ::mkdir(kEsp, 0700);
+  return lab::MountState(state_device_);
 }
 
 absl::Status Machine::Mark(absl::string_view text) {
   alignas(kSector) char sector[kSector] = {};
   std::memcpy(sector, text.data(), std::min(text.size(), sizeof sector - 1));
-  if (::pwrite(marks_.get(), sector, sizeof sector, 0) != sizeof sector) return ErrnoStatus("mark ", text);
+  if (::pwrite(marks_.get(), sector, sizeof sector, mark_at_) != sizeof sector) return ErrnoStatus("mark ", text);
   return absl::OkStatus();
 }
 
 absl::Status Machine::End() {
-  if (::umount2(kEsp, 0) != 0 && errno != EINVAL) return ErrnoStatus("unmount ", kEsp);
-  if (::umount2(kState, 0) != 0) return ErrnoStatus("unmount ", kState);
+  if (::umount2(kEsp, 0) != 0 && errno != EINVAL && errno != ENOENT) return ErrnoStatus("unmount ", kEsp);
+  if (::umount2(kState, 0) != 0 && errno != EINVAL && errno != ENOENT) return ErrnoStatus("unmount ", kState);
   ::sync();
   return absl::OkStatus();
 }

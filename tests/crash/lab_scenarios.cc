@@ -9,7 +9,6 @@
 #include "base/file.h"
 #include "image_file/signature.h"
 #include "lab_machine.h"
-#include "machined/config_store.h"
 #include "machined/upgrade/activation.h"
 #include "machined/upgrade/staging.h"
 
@@ -108,40 +107,6 @@ absl::Status RollbackGood(Machine& machine) {
   return machine.Mark("retry-done");
 }
 
-// Twelve configurations: the store keeps ten, so that old ones go too.
-absl::Status Config(Machine& machine) {
-  machined::ConfigStore store(absl::StrCat(kState, "/config"));
-  for (int number = 1; number <= 12; ++number) {
-    std::string yaml = absl::StrCat("machine:\n  hostname: node-", number, "\n", std::string(200 * number, '#'), "\n");
-    RETURN_IF_ERROR(machine.Mark(absl::StrCat("save-", number)));
-    RETURN_IF_ERROR(store.Save(yaml, "api", absl::UnixEpoch()).status());
-    RETURN_IF_ERROR(machine.Mark(absl::StrCat("saved-", number)));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status StagedConfig(Machine& machine) {
-  machined::ConfigStore store(absl::StrCat(kState, "/config"));
-  RETURN_IF_ERROR(store.Save("machine:\n  hostname: node-1\n", "api", absl::UnixEpoch()).status());
-  RETURN_IF_ERROR(machine.Mark("saved-1"));
-  RETURN_IF_ERROR(store.Stage("machine:\n  hostname: node-2\n", "boot-1", absl::UnixEpoch()));
-  RETURN_IF_ERROR(machine.Mark("save-2"));
-  RETURN_IF_ERROR(store.PromoteStaged("boot-2", absl::UnixEpoch()).status());
-  return machine.Mark("saved-2");
-}
-
-// Small files that are replaced: what is staged, what failed, the boots, the marker of a reset.
-absl::Status Records(Machine& machine) {
-  RETURN_IF_ERROR(MakeDirectories(absl::StrCat(kState, "/upgrade"), 0700));
-  for (int number = 1; number <= 8; ++number) {
-    RETURN_IF_ERROR(machine.Mark(absl::StrCat("save-", number)));
-    RETURN_IF_ERROR(ReplaceFile(absl::StrCat(kState, "/upgrade/record"),
-                                absl::StrCat("record ", number, "\n", std::string(600 * number, 'x'), "\n"), 0600));
-    RETURN_IF_ERROR(machine.Mark(absl::StrCat("saved-", number)));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status WrongBless(Machine& machine) { return WrongRename(machine, "stele-3+2-1.efi", "stele-3.efi"); }
 
 constexpr Scenario kScenarios[] = {
@@ -151,16 +116,24 @@ constexpr Scenario kScenarios[] = {
     {"rollback-good", RollbackGood},
     {"config", Config},
     {"staged-config", StagedConfig},
-    {"records", Records},
+    {"boots", Boots},
+    {"failures", Failures},
+    {"install", Install, Needs::kWholeDisk},
+    {"install-wiping", InstallWiping, Needs::kWholeDisk},
+    {"reset", Reset, Needs::kUnmounted},
+    {"reset-keeping", ResetKeeping, Needs::kUnmounted},
+    {"grow", Grow, Needs::kUnmounted},
+    {"boot-order", FlipBootOrder, Needs::kUnmounted},
     {"wrong-bless", WrongBless},
     {"wrong-loader", WrongLoader},
+    {"wrong-grow", WrongGrow, Needs::kUnmounted},
 };
 
 }  // namespace
 
-absl::Status RunScenario(Machine& machine, const std::string& name) {
+absl::StatusOr<Scenario> FindScenario(const std::string& name) {
   for (const Scenario& scenario : kScenarios) {
-    if (name == scenario.name) return scenario.run(machine);
+    if (name == scenario.name) return scenario;
   }
   return absl::NotFoundError("there is no such scenario");
 }

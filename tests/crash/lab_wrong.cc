@@ -1,5 +1,5 @@
-// Two orders that are known to lose files at a power cut. They stay here, and the tests ask that bad states are found
-// in them: a harness that finds none in these finds none at all.
+// Orders that are known to lose files, or a table, at a power cut. They stay here, and the tests ask that bad states
+// are found in them: a harness that finds none in these finds none at all.
 
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -9,6 +9,8 @@
 
 #include "base/file.h"
 #include "lab_machine.h"
+#include "machined/install/disk_note.h"
+#include "machined/install/gpt_table.h"
 
 namespace stele::lab {
 namespace {
@@ -50,6 +52,28 @@ absl::Status WrongLoader(Machine& machine) {
     RETURN_IF_ERROR(WriteAll(file.get(), data));
   }
   if (::umount2(kEsp, 0) != 0) return ErrnoStatus("unmount the ESP");
+  return machine.Mark("wrong-done");
+}
+
+// The copy first and flushed, then header and entries where they were: torn, the first table is none, and the kernel
+// takes no copy. What is written is what the product makes of such a disk, in a file.
+absl::Status WrongGrow(Machine& machine) {
+  constexpr char kScratch[] = "/run/grown";
+  constexpr uint64_t kEnd = 1 << 20;
+  ASSIGN_OR_RETURN(machined::DiskFile disk, machined::DiskFile::Open(machine.disk()));
+  UniqueFd made(::open(kScratch, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!made.ok() || ::ftruncate(made.get(), disk.size()) != 0) return ErrnoStatus("make ", kScratch);
+  ASSIGN_OR_RETURN(machined::DiskFile scratch, machined::DiskFile::Open(kScratch));
+  ASSIGN_OR_RETURN(std::string head, disk.Read(0, machined::kDiskNotesStart));
+  RETURN_IF_ERROR(scratch.Write(0, head));
+  RETURN_IF_ERROR(machined::GrowLastPartition(scratch, machined::kDataLabel).status());
+  RETURN_IF_ERROR(machine.Mark("wrong"));
+  ASSIGN_OR_RETURN(std::string copy, scratch.Read(disk.size() - kEnd, kEnd));
+  RETURN_IF_ERROR(disk.Write(disk.size() - kEnd, copy));
+  RETURN_IF_ERROR(disk.Flush());
+  ASSIGN_OR_RETURN(head, scratch.Read(0, machined::kDiskNotesStart));
+  RETURN_IF_ERROR(disk.Write(0, head));
+  RETURN_IF_ERROR(disk.Flush());
   return machine.Mark("wrong-done");
 }
 

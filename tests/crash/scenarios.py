@@ -86,6 +86,13 @@ def all_scenarios(fillers: int = 0) -> list[Scenario]:
     ]
 
 
+def growing() -> list[Scenario]:
+    """A disk that is larger than the image that was written onto it."""
+    larger = dataclasses.replace(layout(A="stele-2.efi"), size=lab_disk.DISK_SIZE + 256 * lab_disk.MIB)
+    return [Scenario("grow", "grow", larger, (phase("begin", "A", "A", False), phase("grow", "A", "A", False), phase("grown", "A", "A", False))),
+            Scenario("wrong-grow", "wrong-grow", larger, (phase("begin", "A", "A"),), sound=False)]
+
+
 SLOTS_IN_SECTOR = 16
 
 

@@ -130,11 +130,28 @@ class State:
             offset, atom = stop, atom + 1
         return b"".join(pieces)
 
+    def pieces(self, offset: int, size: int) -> Iterator[tuple[int, int, int]]:
+        """(offset, size, identity) of these bytes piece by piece; a piece of one identity has the same bytes in every state of
+        one Space. Ends where the disk does."""
+        edges, end = self.space.edges, min(offset + size, self.space.size)
+        atom = bisect.bisect_right(edges, offset) - 1
+        while offset < end:
+            stop = min(edges[atom + 1], end)
+            yield offset, stop - offset, self._version(atom)
+            offset, atom = stop, atom + 1
+
     def identity(self, offset: int, size: int) -> tuple:
         """Equal for two states of one Space only if these bytes are equal: what to remember results by."""
         edges = self.space.edges
         first, last = bisect.bisect_right(edges, offset) - 1, bisect.bisect_left(edges, offset + size)
         return (offset, size, *(self.space.hash_of(atom, self._version(atom)) for atom in range(first, last)))
+
+    def differences(self, versions: list[int]) -> Iterator[tuple[int, int]]:
+        """(atom, version) where this state has another version of an atom."""
+        for atom, other in enumerate(versions):
+            version = self._version(atom)
+            if version != other:
+                yield atom, version
 
     def changes(self) -> Iterator[tuple[int, bytes]]:
         """(offset, bytes) of all that differs from the disk before the recording."""

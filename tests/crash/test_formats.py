@@ -8,6 +8,9 @@ import subprocess
 import pytest
 
 import boot_model
+import bulk
+import efi_store
+import explore
 import fat
 import firmware
 import gpt
@@ -174,3 +177,83 @@ def test_versions_compare_as_in_systemd():
 ])
 def test_the_loader_takes_the_right_entry_first(names, first):
     assert loader_order.loader_order([loader_order.parse_name(name) for name in names])[0].file == first
+
+
+def test_marks_from_outside_stand_where_the_log_was_that_long(tmp_path):
+    log = log_file(tmp_path / "log", [(1, 0, block("a")), (0, 1, b""), (2, 0, block("b"))])
+    sizes = [(SECTOR, "first"), (3 * SECTOR, "second"), (100 * SECTOR, "last")]
+    found = [entry.text or entry.kind.name for entry in write_log.read(log, sizes=sizes)]
+    assert found == ["first", "WRITE", "second", "FLUSH", "WRITE", "last"]
+
+
+def write(sector: int, letter: str, sectors: int = 8) -> write_log.Entry:
+    data = block(letter, sectors)
+    return write_log.Entry(write_log.Kind.WRITE, sector * SECTOR, len(data), memoryview(data))
+
+
+EVERYTHING = bulk.Ranges(((0, 1 << 30),))
+NOTHING = bulk.Ranges(())
+
+
+def test_content_that_touches_becomes_one_write_and_what_decides_does_not():
+    epoch = write_log.Epoch([write(0, "a"), write(100, "x"), write(8, "b"), write(16, "c"), write(24, "d")], [(3, "mark")])
+    found = bulk.joined(epoch, EVERYTHING, bulk.Ranges(((24 * SECTOR, 32 * SECTOR),)))
+    assert [(each.offset // SECTOR, each.size // SECTOR) for each in found.writes] == [(0, 24), (100, 8), (24, 8)]
+    assert bytes(found.writes[0].data) == block("a", 8) + block("b", 8) + block("c", 8)
+    assert found.marks == [(2, "mark")]
+
+
+def test_a_block_that_is_written_twice_keeps_its_order():
+    epoch = write_log.Epoch([write(0, "a"), write(8, "b"), write(8, "c"), write(16, "d")], [])
+    last = {}
+    for each in bulk.joined(epoch, EVERYTHING, NOTHING).writes:
+        for at in range(0, each.size, SECTOR):
+            last[each.offset + at] = bytes(each.data[at:at + 1])
+    assert b"".join(last[at * SECTOR] for at in (0, 8, 16)) == b"acd"
+
+
+def test_what_is_left_out_leaves_marks_and_order():
+    epochs = [write_log.Epoch([write(0, "a")], []), write_log.Epoch([write(64, "x")], [(1, "mark")]), write_log.Epoch([write(8, "b"), write(72, "y")], []),
+              write_log.Epoch([], [])]
+    found = bulk.without(epochs, bulk.Ranges(((64 * SECTOR, 128 * SECTOR),)))
+    assert [[each.offset // SECTOR for each in epoch.writes] for epoch in found] == [[0], [8], []]
+    assert [epoch.marks for epoch in found] == [[], [(0, "mark")], []]
+
+
+def test_a_table_without_a_protective_mbr_is_none(tmp_path):
+    disk = tmp_path / "disk.raw"
+    lab_disk.build(disk, scenarios.layout(0, A="stele-2.efi"), firmware.loader())
+    state = whole(disk)
+    assert gpt.read(state.read, state.space.size)
+    with pytest.raises(gpt.BadTable):
+        gpt.read(lambda offset, size: bytes(size) if offset == 0 else state.read(offset, size), state.space.size)
+
+
+def test_the_flash_is_read_as_the_firmware_reads_it():
+    template = b"\xff" * 4096
+    store = bytearray(firmware.variables(template, ["EFI/a.efi", "EFI/b.efi"], ("EFI/other.efi",)))
+    assert firmware.boot_order(store) == ["EFI/a.efi", "EFI/b.efi", "EFI/other.efi"]
+    first = efi_store.STORE_AT + efi_store.STORE_HEADER
+    store[first + 2] = efi_store.ADDED & 0xFD  # deleted
+    assert firmware.boot_order(store) == ["EFI/b.efi", "EFI/other.efi"]
+
+
+def test_a_file_counts_only_when_every_byte_is_the_known_one(tmp_path):
+    disk = tmp_path / "disk.raw"
+    lab_disk.build(disk, scenarios.layout(0, A="stele-2.efi", B="stele-3+3.efi"), firmware.loader())
+    volume = open_esp(disk)
+    at, _ = volume.extents(volume.find("EFI/Linux/stele-3+3.efi"))[0][0]
+
+    def verdict():
+        state = whole(disk)
+        return boot_model.Model(explore.known(), state.space.size).judge(state, [lab_disk.LOADER] * scenarios.TRIES_AND_ONE)
+
+    assert (verdict().image, verdict().whole) == ("B", {"A", "B"})
+    with open(disk, "r+b") as opened:
+        for offset, image in ((at + 0x9000, "A"), (lab_disk.SLOT_A_AT + 5000, None)):  # a byte of B's file, then one of A's root
+            opened.seek(offset)
+            byte = opened.read(1)[0]
+            opened.seek(offset)
+            opened.write(bytes([byte ^ 1]))
+            opened.flush()
+            assert (verdict().image, verdict().broken) == (image, ("stele-3+3.efi",))

@@ -6,6 +6,9 @@ import pytest
 
 import explore
 import explore_state
+import flash
+import forgetting
+import installing
 import real_boots
 import resume
 import scenarios
@@ -43,6 +46,17 @@ def test_a_cut_at_any_write_leaves_a_node_that_boots_the_right_image(name, fille
     assert outcome.agreed == outcome.booted, outcome.differences
 
 
+def test_a_table_that_grows_is_whole_throughout():
+    sound, wrong = scenarios.growing()
+    recording = explore.record(WORK / sound.name, sound)
+    report, kept = explore.explore(recording, BUDGET, keep=1)
+    assert report.bad() == 0 and report.distinct > 10, report.examples
+    outcome = booted(recording, kept)
+    assert outcome.agreed == outcome.booted, outcome.differences
+    report, _ = explore.explore(explore.record(WORK / wrong.name, wrong), BUDGET)
+    assert report.unbootable > 0
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_orders_that_are_known_to_be_wrong_are_found_out(name):
     _, report, _ = run(name, NARROW)
@@ -67,8 +81,31 @@ def test_a_cut_upgrade_is_carried_on():
         assert resume.again(state, recording, WORK / "resume") == ""
 
 
-@pytest.mark.parametrize("name", ["config", "records"])
+@pytest.mark.parametrize("name", ["config", "boots"])
 def test_saved_state_is_old_or_new(name):
     recording = explore.record(WORK / name, explore_state.scenario(name))
-    report = explore_state.run(recording, BUDGET, WORK / "ext4", most=60)
+    report = explore_state.run(recording, BUDGET, WORK / "ext4", most=30)
     assert report.bad() == 0 and report.damaged == 0, report.examples
+
+
+def test_a_cut_installation_is_no_system_yet_or_all_of_it():
+    case = installing.cases()[1]  # onto a disk that has a system
+    recording = installing.record(WORK / case.name, case)
+    report, kept = installing.explore_install(recording, states.Budget(subsets=10, torn=10), WORK / case.name, keep=3)
+    assert report.bad() == 0 and not report.examples, report.examples
+    assert report.untouched and report.no_table and report.installed
+    outcome = booted(recording, kept)
+    assert outcome.agreed == outcome.booted, outcome.differences
+
+
+def test_a_promised_reset_is_found_until_it_is_done():
+    recording = forgetting.record(WORK / "reset-keeping", "reset-keeping")
+    report = forgetting.explore_reset(recording, states.Budget(subsets=10, torn=10), WORK / "reset-keeping", again=3)
+    assert not report.examples, report.examples
+    assert report.before and report.wishes and report.done and report.carried_out_well == 3
+
+
+def test_a_cut_flip_of_the_boot_order_leaves_a_loader_first():
+    report = flash.explore_flash(WORK / "flash", boots=1)
+    assert report.wrong == 0 and report.agreed == report.booted == 1, report.examples
+    assert report.old and report.new

@@ -48,8 +48,9 @@ class BadLog(Exception):
     """The file is not a log, or breaks off inside an entry."""
 
 
-def read(path: pathlib.Path, marks: tuple[int, int] | None = None) -> list[Entry]:
-    """All entries; writes into the bytes [marks[0], marks[1]) of the disk become marks."""
+def read(path: pathlib.Path, marks: tuple[int, int] | None = None, sizes: list[tuple[int, str]] = ()) -> list[Entry]:
+    """All entries; writes into the bytes [marks[0], marks[1]) of the disk become marks. `sizes` are marks from outside: how
+    large the log was when each was set, in that order."""
     with open(path, "rb") as opened:
         if opened.seek(0, 2) < SECTOR:
             raise BadLog(f"{path}: shorter than a superblock: was nothing flushed?")
@@ -59,17 +60,20 @@ def read(path: pathlib.Path, marks: tuple[int, int] | None = None) -> list[Entry
         raise BadLog(f"{path}: magic {magic:#x}, version {version}")
     if sector < SECTOR or sector & sector - 1 or sector > 1 << 20:
         raise BadLog(f"{path}: sectors of {sector} bytes")
-    entries, at = [], sector
+    entries, at, waiting, found = [], sector, list(sizes), 0
     while at + sector <= len(log):
-        entry, at = _entry(path, log, at, sector, len(entries) < counted)
+        while waiting and waiting[0][0] <= at:
+            entries.append(Entry(Kind.MARK, text=waiting.pop(0)[1]))
+        entry, at = _entry(path, log, at, sector, found < counted)
         if entry is None:
             break
+        found += 1
         if marks and entry.kind is Kind.WRITE and marks[0] <= entry.offset < marks[1]:
             entry = Entry(Kind.MARK, text=bytes(entry.data).split(b"\0")[0].decode())
         entries.append(entry)
-    if len(entries) < counted:
-        raise BadLog(f"{path}: {counted} entries announced, {len(entries)} found")
-    return entries
+    if found < counted:
+        raise BadLog(f"{path}: {counted} entries announced, {found} found")
+    return entries + [Entry(Kind.MARK, text=text) for _, text in waiting]
 
 
 def _entry(path: pathlib.Path, log: memoryview, at: int, sector: int, announced: bool) -> tuple[Entry | None, int]:

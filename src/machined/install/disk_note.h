@@ -1,5 +1,5 @@
 // Notes on a disk of ours, in the gap between the partition table and the first partition (at 512 KiB; nobody else's:
-// the table ends below 32 KiB, partitions begin at 1 MiB).
+// the table ends below 32 KiB, its entries may be at 256 KiB for a while (gpt_table.cc), partitions begin at 1 MiB).
 //
 // They are for what must be known before anything is mounted and must outlive the wiping of every partition:
 //  - kInstalling: an installation has begun here, so a half-written table may be written over;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 
+#include "base/crc32.h"
 #include "machined/install/disk_note.h"
 
 namespace stele::machined {
@@ -16,7 +17,26 @@ constexpr char kTypeEsp[] = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B";
 constexpr char kTypeLinux[] = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
 constexpr char kTypeVar[] = "4D21B016-B534-45C2-A9FB-5C16E091FD2D";
 
-constexpr size_t kHeaderCopyAt = 32;  // in a GPT header: the sector of its copy
+// In a GPT header: its size, its checksum, the sector of its copy, that of the entries, how many, and the size of one.
+constexpr size_t kHeaderSizeAt = 12, kHeaderSumAt = 16, kHeaderCopyAt = 32, kEntriesAt = 72, kCountAt = 80,
+                 kEntrySizeAt = 84;
+constexpr uint64_t kAside = 256 << 10;  // a place for entries between the table's own and the notes on the disk
+
+template <typename Number>
+Number Little(const std::string& bytes, size_t at) {
+  Number number;  // the machine's order is the table's
+  std::memcpy(&number, bytes.data() + at, sizeof number);
+  return number;
+}
+
+// The header with the entries in another sector.
+std::string WithEntriesIn(std::string header, uint64_t sector) {
+  std::memcpy(header.data() + kEntriesAt, &sector, sizeof sector);
+  std::memset(header.data() + kHeaderSumAt, 0, sizeof(uint32_t));
+  uint32_t sum = Crc32(absl::string_view(header).substr(0, Little<uint32_t>(header, kHeaderSizeAt)));
+  std::memcpy(header.data() + kHeaderSumAt, &sum, sizeof sum);
+  return header;
+}
 
 using Context = std::unique_ptr<fdisk_context, void (*)(fdisk_context*)>;
 using Entry = std::unique_ptr<fdisk_partition, void (*)(fdisk_partition*)>;
@@ -61,6 +81,7 @@ class Scratch {
         FdiskStatus(fdisk_assign_device_by_fd(context.get(), fd_.get(), disk_->path().c_str(), 0), "read the table"));
     return context;
   }
+  // Onto a disk without a table.
   absl::Status Copy() {
     uint32_t sector = disk_->sector_size();
     RETURN_IF_ERROR(Put(End(), kMiB));
@@ -70,14 +91,40 @@ class Scratch {
     RETURN_IF_ERROR(Put(0, sector));
     return disk_->Flush();
   }
+  // Onto a disk whose table is in use. Header and entries are two writes, and the kernel takes no copy where they do
+  // not fit. So the entries go to a place that nobody uses first; the header that names it is the commit, one sector.
+  // Then both go where they belong in the same way.
+  absl::Status Replace() {
+    uint64_t sector = disk_->sector_size(), home = 2 * sector;
+    RETURN_IF_ERROR(Put(End(), kMiB));
+    RETURN_IF_ERROR(disk_->Flush());
+    ASSIGN_OR_RETURN(std::string header, Get(sector, sector));
+    ASSIGN_OR_RETURN(std::string used, disk_->Read(sector, sector));
+    size_t size = size_t{Little<uint32_t>(header, kCountAt)} * Little<uint32_t>(header, kEntrySizeAt);
+    if (size > kDiskNotesStart - kAside) return absl::FailedPreconditionError("the table has too many entries");
+    ASSIGN_OR_RETURN(std::string entries, Get(Little<uint64_t>(header, kEntriesAt) * sector, size));
+    std::vector<uint64_t> places = {home};
+    if (Little<uint64_t>(used, kEntriesAt) * sector == home) places.insert(places.begin(), kAside);
+    for (uint64_t place : places) {
+      RETURN_IF_ERROR(disk_->Write(place, entries));
+      RETURN_IF_ERROR(disk_->Flush());
+      RETURN_IF_ERROR(disk_->Write(sector, WithEntriesIn(header, place / sector)));
+      RETURN_IF_ERROR(disk_->Flush());
+    }
+    return absl::OkStatus();
+  }
 
  private:
   explicit Scratch(const DiskFile& disk) : disk_(&disk) {}
   uint64_t End() const { return disk_->size() - kMiB; }
-  absl::Status Put(uint64_t at, size_t size) {
+  absl::StatusOr<std::string> Get(uint64_t at, size_t size) const {
     std::string bytes(size, '\0');
     if (::pread(fd_.get(), bytes.data(), size, at) != static_cast<ssize_t>(size))
       return ErrnoStatus("read a scratch file");
+    return bytes;
+  }
+  absl::Status Put(uint64_t at, size_t size) const {
+    ASSIGN_OR_RETURN(std::string bytes, Get(at, size));
     return disk_->Write(at, bytes);
   }
   const DiskFile* disk_;
@@ -134,10 +181,8 @@ absl::Status WriteNewTable(const DiskFile& disk, const std::vector<PlannedPartit
 absl::StatusOr<bool> GrowLastPartition(const DiskFile& disk, const std::string& label) {
   // Room behind a table that knows the disk's end was left there by somebody.
   ASSIGN_OR_RETURN(std::string header, disk.Read(disk.sector_size(), kHeaderCopyAt + sizeof(uint64_t)));
-  uint64_t copy_at = 0;
-  std::memcpy(&copy_at, header.data() + kHeaderCopyAt, sizeof copy_at);
   if (header.compare(0, 8, "EFI PART") != 0) return absl::FailedPreconditionError("the disk has no GPT");
-  if (copy_at == disk.size() / disk.sector_size() - 1) return false;
+  if (Little<uint64_t>(header, kHeaderCopyAt) == disk.size() / disk.sector_size() - 1) return false;
   ASSIGN_OR_RETURN(Scratch scratch, Scratch::Create(disk));
   RETURN_IF_ERROR(scratch.Fill());
   ASSIGN_OR_RETURN(Context context, scratch.Assign());
@@ -153,7 +198,7 @@ absl::StatusOr<bool> GrowLastPartition(const DiskFile& disk, const std::string& 
   RETURN_IF_ERROR(FdiskStatus(fdisk_partition_set_size(change.get(), wanted / sector), "set the size"));
   RETURN_IF_ERROR(FdiskStatus(fdisk_set_partition(context.get(), number, change.get()), "grow the partition"));
   RETURN_IF_ERROR(FdiskStatus(fdisk_write_disklabel(context.get()), "make the table"));
-  RETURN_IF_ERROR(scratch.Copy());
+  RETURN_IF_ERROR(scratch.Replace());
   return true;
 }
 

@@ -3,7 +3,8 @@
 // libfdisk writes all of a table without a flush between, and disks reorder. So it works on a sparse scratch file of
 // the disk's size, in memory, and we copy the three pieces in an order of our own: the copy at the disk's end, flush;
 // the table behind sector 0, flush; sector 0 (the protective MBR), flush. Without sector 0 nobody, no firmware either,
-// sees a table, so on a disk without one this one sector is the commit.
+// sees a table, so on a disk without one this one sector is the commit. On a disk with a table its first header is: the
+// copy does not count, since the kernel takes none and not every firmware writes it back.
 #pragma once
 
 #include <vector>

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "base/crc32.h"
 #include "gmock/gmock.h"
 #include "machined/install/disk_note.h"
 #include "machined/storage_fixture.h"
@@ -30,6 +31,7 @@ TEST(PlanInstalledDisk, FitsBothSectorSizesAndSaysWhatIsTooSmall) {
 class GptTableTest : public StorageTest {
  protected:
   DiskFile Open(uint32_t sector = 0) { return *DiskFile::Open(image_, sector); }
+  bool IsInstalledTable() { return ProbeDisk(image_)->partitions.size() == 5; }
   std::string Verify() { return Sh({"/usr/sbin/sfdisk", "--verify", image_}); }
 };
 
@@ -96,6 +98,31 @@ TEST_F(GptTableTest, GrowsTheLastPartitionAndNothingElse) {
     EXPECT_EQ(after.partitions[i].size, i < 4 ? before.partitions[i].size : 5999 * kMiB - before.partitions[4].start);
   }
   EXPECT_FALSE(*GrowLastPartition(Open(), kDataLabel));
+}
+
+// As a cut leaves it in the middle of growing; then the disk grows again.
+TEST_F(GptTableTest, GrowsATableWhoseEntriesAreAside) {
+  MakeImage(4096 * kMiB);
+  ASSERT_TRUE(WriteNewTable(Open(), *PlanInstalledDisk(4096 * kMiB)).ok());
+  {
+    DiskFile disk = Open();
+    std::string header = *disk.Read(512, 512);
+    uint64_t aside = (256 << 10) / 512;
+    ASSERT_TRUE(disk.Write(aside * 512, *disk.Read(1024, 128 * 128)).ok());
+    ASSERT_TRUE(disk.Zero(1024, 128 * 128).ok());
+    header.replace(72, 8, reinterpret_cast<const char*>(&aside), 8);
+    header.replace(16, 4, std::string(4, '\0'));
+    uint32_t sum = Crc32(header.substr(0, 92));
+    header.replace(16, 4, reinterpret_cast<const char*>(&sum), 4);
+    ASSERT_TRUE(disk.Write(512, header).ok());
+  }
+  ASSERT_TRUE(IsInstalledTable());
+  ASSERT_EQ(::truncate(image_.c_str(), 5000 * kMiB), 0);
+  auto grown = GrowLastPartition(Open(), kDataLabel);
+  ASSERT_TRUE(grown.ok() && *grown) << grown.status();
+  EXPECT_TRUE(IsInstalledTable());
+  EXPECT_THAT(Verify(), HasSubstr("No errors detected"));
+  EXPECT_EQ(Open().Read(512 + 72, 1)->at(0), 2);  // the entries are back in their own place
 }
 
 TEST_F(GptTableTest, ADiskWithoutATableIsNotGrown) {

@@ -1,4 +1,5 @@
 // osctl rollback.
+#include <algorithm>
 #include <memory>
 
 #include "absl/time/clock.h"
@@ -25,7 +26,10 @@ absl::Status RollbackNode(Node& node, Session& session, Progress& progress, cons
   absl::Time began = absl::Now();
   stele::machine::v1::RollbackImageRequest request;
   request.set_validate_only(options.dry_run);
+  // The node reads the other image back before it answers: more than an answer usually takes.
+  node.set_timeout(std::max(session.call_timeout(), session.follow_patience()));
   ASSIGN_OR_RETURN(auto response, node.Call(method::kRollbackImage, request));
+  node.set_timeout(session.call_timeout());
   if (options.dry_run) {
     session.Tell(node, absl::StrCat("would go back to ", response.version(), " and reboot"));
     return absl::OkStatus();

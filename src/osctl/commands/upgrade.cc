@@ -85,15 +85,19 @@ bool Activated(const Upgrade& before, const Upgrade& now) {
   return beyond && now.version() == before.version() && now.state() != before.state();
 }
 
-// Activates what is staged, once; the version.
+// Activates what is staged, once; the version. The node reads the image back first, which may take longer than the
+// patience for an answer: then it is found at work on what it was asked.
 absl::StatusOr<std::string> Activate(Node& node, Run& run) {
   absl::Time give_up = absl::Now() + run.session.follow_patience();
   absl::StatusOr<Upgrade> before = CurrentUpgrade(node);
+  bool asked = false;
   while (true) {
     auto response = node.Call(method::kActivateImage, ActivateRequest(run));
     if (response.ok()) return response->version();
     bool lost = IsConnectionLoss(response.status()) || absl::IsDeadlineExceeded(response.status());
-    if (!lost || absl::Now() > give_up) return response.status();
+    bool at_work = asked && absl::IsResourceExhausted(response.status());
+    if ((!lost && !at_work) || absl::Now() > give_up) return response.status();
+    asked = true;
     absl::SleepFor(absl::Milliseconds(500));
     absl::StatusOr<Upgrade> now = CurrentUpgrade(node);
     if (before.ok() && now.ok() && Activated(*before, *now)) return now->version();

@@ -268,6 +268,32 @@ TEST_F(UpgradeTest, ALostAnswerIsLookedUp) {
   EXPECT_THAT(node_->state().calls, ElementsAre("activate "));  // once
 }
 
+// On a slow disk the node still reads the image back when the answer is given up.
+TEST_F(UpgradeTest, ANodeThatIsStillAtWorkOnItIsNoFailure) {
+  using namespace resource::v1;
+  Then({{UPGRADE_STATE_ACTIVATED, ""}, {UPGRADE_STATE_GOOD, ""}});
+  auto activate = node_->state().on_activate;
+  auto calls = std::make_shared<int>(0);
+  node_->state().on_activate = [activate, calls] {
+    if (++*calls == 1) return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "Deadline Exceeded");
+    if (*calls == 3) (void)activate();
+    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "another step of an upgrade is at work");
+  };
+  Outcome run = Osctl({"upgrade", "--activate-only"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(*calls, 3);
+}
+
+TEST_F(UpgradeTest, AnUpgradeOfSomebodyElsesIsWorthAFailure) {
+  Then({{resource::v1::UPGRADE_STATE_ACTIVATED, ""}});
+  node_->state().on_activate = [] {
+    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "another step of an upgrade is at work");
+  };
+  Outcome run = Osctl({"upgrade", "--activate-only"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.err, HasSubstr("another step of an upgrade is at work"));
+}
+
 TEST_F(UpgradeTest, AnotherUpgradeInItsPlace) {
   using namespace resource::v1;
   Then({{UPGRADE_STATE_TRIAL, ""}});
