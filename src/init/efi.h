@@ -16,7 +16,8 @@ absl::Status MountEfiVariables();
 // A variable of the loader's as plain text; NOT_FOUND without it. What is not ASCII is '?'.
 absl::StatusOr<std::string> ReadLoaderVariable(const char* name, const std::string& directory = kEfiVariables);
 
-// loader_partition, entry and trial.
-void ReadLoaderFacts(BootFacts& facts, const std::string& directory = kEfiVariables);
+// loader_partition, entry and trial. The variables live until the next power-on or reset: after a `kexec` the last two
+// are of a boot before, and are left empty.
+void ReadLoaderFacts(BootFacts& facts, bool kexec, const std::string& directory = kEfiVariables);
 
 }  // namespace stele::init
