@@ -10,6 +10,8 @@ int MountMain(int argc, char** argv);
 int UmountMain(int argc, char** argv);
 // dhcpcd's script: tells machined what its environment says, in one datagram.
 int DhcpReportMain(int argc, char** argv);
+// A file from a URL, by a wget that may do nothing else.
+int FetchMain(int argc, char** argv);
 // PID 1 of the workload's namespace: reaps; on SIGTERM ends everything, then itself.
 int ReaperMain(int argc, char** argv);
 

@@ -12,6 +12,7 @@ constexpr struct {
 } kApplets[] = {
     {"mount", stele::applets::MountMain},
     {"umount", stele::applets::UmountMain},
+    {"fetch", stele::applets::FetchMain},
     {"dhcp-report", stele::applets::DhcpReportMain},
     {"reaper", stele::applets::ReaperMain},
 };

@@ -517,7 +517,7 @@ absl::StatusOr<Shutdown> DecodeShutdown(absl::Span<const uint8_t> packet) {
     switch (field.tag) {
       case kAction:
         has_action = true;
-        return Store(field, static_cast<uint64_t>(EndAction::kHalt), shutdown.action);
+        return Store(field, static_cast<uint64_t>(EndAction::kKexec), shutdown.action);
       case kForce:
         return Store(field, 1, shutdown.force);
       default:

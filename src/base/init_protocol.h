@@ -113,7 +113,8 @@ struct ServiceState {
   uint64_t dropped_log_bytes = 0;  // discarded because nobody read the pipe
 };
 
-enum class EndAction : uint8_t { kReboot = 0, kPowerOff = 1, kHalt = 2 };
+// kKexec: a reboot into the kernel that was loaded (kexec_file_load); a plain one where there is none.
+enum class EndAction : uint8_t { kReboot = 0, kPowerOff = 1, kHalt = 2, kKexec = 3 };
 
 struct Phase {
   std::string name;

@@ -3,51 +3,18 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "base/posix_spawn.h"
 #include "base/unique_fd.h"
 
 namespace stele {
 namespace {
 
 constexpr size_t kMaxOutput = 64 * 1024;
-
-std::vector<char*> Pointers(const std::vector<std::string>& texts) {
-  std::vector<char*> pointers;
-  for (const std::string& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
-// posix_spawn: its child runs on our memory until exec, in async-signal-safe code only, so that no lock of
-// another thread matters; a failed exec comes back as an errno.
-absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& argv, const std::vector<std::string>& env, int output) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawnattr_init(&attributes);
-  ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-  ::posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
-  ::posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  ::posix_spawnattr_setsigmask(&attributes, &none);
-  ::posix_spawnattr_setsigdefault(&attributes, &all);
-  ::posix_spawnattr_setpgroup(&attributes, 0);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-  pid_t pid = -1;
-  int error = ::posix_spawn(&pid, argv[0].c_str(), &actions, &attributes, Pointers(argv).data(), Pointers(env).data());
-  ::posix_spawnattr_destroy(&attributes);
-  ::posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) return StatusFromErrno(error, absl::StrCat("run ", argv[0]));
-  return pid;
-}
 
 int MillisecondsUntil(absl::Time deadline) {
   return static_cast<int>(
@@ -81,7 +48,7 @@ absl::StatusOr<SubprocessResult> RunSubprocess(const std::vector<std::string>& a
   UniqueFd out(ends[0]), in(ends[1]);
   if (::fcntl(out.get(), F_SETFL, O_NONBLOCK) != 0) return ErrnoStatus("run ", argv[0], ": set up a pipe");
   absl::Time deadline = absl::Now() + timeout;
-  ASSIGN_OR_RETURN(pid_t pid, Spawn(argv, env, in.get()));
+  ASSIGN_OR_RETURN(pid_t pid, PosixSpawn(argv, env, {.output = in.get(), .error = in.get()}));
   in.reset();
   // Nobody else reaps our children, so the pid is still this one's.
   UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));

@@ -290,6 +290,8 @@ const std::vector<Change>& Changes() {
       {"storage:\n  disk: /dev/vda\n", "install:\n  disk: {minSize: -1}\n", "23: install.disk.minSize: expected"},
       {"storage:\n  disk: /dev/vda\n", "upgrade:\n  deadline: 59\n", "23: upgrade.deadline: expected 60 to 3600"},
       {"storage:\n  disk: /dev/vda\n", "upgrade:\n  deadline: 3601\n", "23: upgrade.deadline: expected 60 to 3600"},
+      {"storage:\n  disk: /dev/vda\n", "upgrade:\n  drainTimeout: 3601\n",
+       "23: upgrade.drainTimeout: expected at most 3600"},
       // Kubelet.
       {"https://10.0.2.2:6443", "http://10.0.2.2:6443", "26: kubelet.bootstrap.server: expected https://host"},
       {"https://10.0.2.2:6443", "https://10.0.2.2:99999", "26: kubelet.bootstrap.server: expected https://host"},

@@ -30,6 +30,7 @@ class Checker {
         (config_.upgrade().deadline() < 60 || config_.upgrade().deadline() > 3600)) {
       Report("upgrade.deadline", "expected 60 to 3600 seconds");
     }
+    if (config_.upgrade().drain_timeout() > 3600) Report("upgrade.drainTimeout", "expected at most 3600 seconds");
     SortProblems(&problems_);
     return std::move(problems_);
   }

@@ -57,6 +57,7 @@ CommandLine ParseCommandLine(absl::string_view text) {
     absl::string_view key = word.substr(0, equal), value = word.substr(equal + 1);
     if (key == "stele.root") line.root = std::string(value);
     if (key == "stele.trial") ParseBounded(value, 1, kMaxTrialSeconds, line.trial_seconds);
+    if (key == "stele.kexec") line.kexec = value == "1";
     if (key == "stele.watchdog") line.watchdog = value != "off";
   }
   return line;

@@ -22,6 +22,7 @@ struct CommandLine {
   std::string root;  // as written; empty if there is none
   uint64_t trial_seconds = kTrialSeconds;
   bool watchdog = true;
+  bool kexec = false;  // started by kexec, not by the boot loader
 };
 
 // The last of several counts. A bad stele.trial is as if it were not there.

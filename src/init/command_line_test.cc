@@ -14,6 +14,8 @@ TEST(CommandLine, KnowsItsOwnWordsAmongOthers) {
   EXPECT_EQ(line.root, "a:1:b");
   EXPECT_EQ(line.trial_seconds, 5u);
   EXPECT_FALSE(line.watchdog);
+  EXPECT_FALSE(line.kexec);
+  EXPECT_TRUE(ParseCommandLine("stele.kexec=1").kexec);
   CommandLine none = ParseCommandLine("quiet xstele.root=1 stele.watchdog");
   EXPECT_EQ(none.root, "");
   EXPECT_EQ(none.trial_seconds, 900u);

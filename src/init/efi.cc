@@ -52,13 +52,14 @@ absl::StatusOr<std::string> ReadLoaderVariable(const char* name, const std::stri
   return text;
 }
 
-void ReadLoaderFacts(BootFacts& facts, const std::string& directory) {
+void ReadLoaderFacts(BootFacts& facts, bool kexec, const std::string& directory) {
   if (absl::StatusOr<std::string> uuid = ReadLoaderVariable("LoaderDevicePartUUID", directory); uuid.ok()) {
     facts.loader_partition = *std::move(uuid);
     for (char& c : facts.loader_partition) {
       if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
     }
   }
+  if (kexec) return;
   if (absl::StatusOr<std::string> entry = ReadLoaderVariable("LoaderBootCountPath", directory); entry.ok()) {
     facts.entry = IsOfAnotherEntry(*entry, directory) ? "" : *std::move(entry);
   }

@@ -27,10 +27,15 @@ TEST_F(Efi, TellsWhatTheLoaderLeft) {
   Put("LoaderDevicePartUUID", Wide("57E1E000-0000-4000-8000-00000000000A"));
   Put("LoaderBootCountPath", Wide("\\EFI\\Linux\\stele-7+2-1.efi"));
   BootFacts facts;
-  ReadLoaderFacts(facts, directory_);
+  ReadLoaderFacts(facts, /*kexec=*/false, directory_);
   EXPECT_EQ(facts.loader_partition, "57e1e000-0000-4000-8000-00000000000a");
   EXPECT_EQ(facts.entry, "\\EFI\\Linux\\stele-7+2-1.efi");
   EXPECT_TRUE(facts.trial);
+  BootFacts after_kexec;
+  ReadLoaderFacts(after_kexec, /*kexec=*/true, directory_);
+  EXPECT_EQ(after_kexec.loader_partition, facts.loader_partition);
+  EXPECT_EQ(after_kexec.entry, "");
+  EXPECT_FALSE(after_kexec.trial);
 }
 
 TEST_F(Efi, TheCounterOfAnEntryThatCouldNotBeLoadedIsNotOurs) {
@@ -38,13 +43,13 @@ TEST_F(Efi, TheCounterOfAnEntryThatCouldNotBeLoadedIsNotOurs) {
   BootFacts facts;
   for (const char* selected : {"stele-7+0-3.efi", "stele-7+1-2.efi", "stele-7.efi", "STELE-7", ""}) {
     Put("LoaderEntrySelected", Wide(selected));
-    ReadLoaderFacts(facts, directory_);
+    ReadLoaderFacts(facts, /*kexec=*/false, directory_);
     EXPECT_TRUE(facts.trial) << selected;
     EXPECT_EQ(facts.entry, "\\EFI\\Linux\\stele-7+0-3.efi");
   }
   for (const char* selected : {"stele-6.efi", "stele-77+0-3.efi", "somebody.conf"}) {
     Put("LoaderEntrySelected", Wide(selected));
-    ReadLoaderFacts(facts, directory_);
+    ReadLoaderFacts(facts, /*kexec=*/false, directory_);
     EXPECT_FALSE(facts.trial) << selected;
     EXPECT_EQ(facts.entry, "");
   }
@@ -52,13 +57,13 @@ TEST_F(Efi, TheCounterOfAnEntryThatCouldNotBeLoadedIsNotOurs) {
 
 TEST_F(Efi, WithoutOrWithOddVariablesThereIsNoTrial) {
   BootFacts facts;
-  ReadLoaderFacts(facts, directory_);
+  ReadLoaderFacts(facts, /*kexec=*/false, directory_);
   EXPECT_EQ(facts.loader_partition + facts.entry, "");
   EXPECT_FALSE(facts.trial);
   for (const std::string& raw :
        {std::string(), std::string("\6\0"), std::string("\6\0\0\0x", 5), std::string(5000, 'x')}) {
     Put("LoaderBootCountPath", raw);
-    ReadLoaderFacts(facts, directory_);
+    ReadLoaderFacts(facts, /*kexec=*/false, directory_);
     EXPECT_FALSE(facts.trial);
   }
   Put("LoaderBootCountPath", Wide("stele+1.efi\x01") + "more");

@@ -60,8 +60,17 @@ int Command(EndAction action) {
       return RB_POWER_OFF;
     case EndAction::kHalt:
       return RB_HALT_SYSTEM;
+    case EndAction::kKexec:
+      return RB_KEXEC;
   }
   return RB_AUTOBOOT;
+}
+
+// Returns only where it is not allowed.
+void Reboot(EndAction action) {
+  ::reboot(Command(action));
+  // No kernel was loaded, or it cannot be started.
+  if (action == EndAction::kKexec) ::reboot(RB_AUTOBOOT);
 }
 
 // Unmounts until `argument`, whose lowest bit says whether the machine is ours alone.
@@ -80,7 +89,7 @@ int ForceTask(uint64_t argument) {
   timespec time = {.tv_sec = static_cast<time_t>(wait / kSecond), .tv_nsec = static_cast<long>(wait % kSecond)};
   while (::nanosleep(&time, &time) != 0 && errno == EINTR) {
   }
-  ::reboot(Command(static_cast<EndAction>(argument & 3)));
+  Reboot(static_cast<EndAction>(argument & 3));
   return 1;
 }
 
@@ -106,7 +115,7 @@ int Ending::Begin(EndAction action, bool force) {
   action_ = action;
   forced_ = force;
   supervisor_.BeginEnding(force);
-  static constexpr const char* kNames[] = {"reboot", "power off", "halt"};
+  static constexpr const char* kNames[] = {"reboot", "power off", "halt", "reboot by kexec"};
   Log(Level::kNotice, "%s%s", kNames[static_cast<size_t>(action)], force ? ", forced" : "");
   ArmForce(force ? kTotalForced : kTotal);
   uint64_t now = Now();
@@ -263,14 +272,15 @@ void Ending::OnChildExit(pid_t pid, int code, int value) {
 
 void Ending::End() {
   phases_.End(phase_, kPhaseDone, "");
-  ::reboot(Command(action_));
+  Reboot(action_);
   // Not allowed, then. As PID 1 of a namespace, leaving ends it just as well; on a machine the
   // kernel is asked once more, and then made to panic, which reboots (panic= on the command line).
   int error = errno;
   Log(Level::kError, "reboot: errno %d", error);
   if (real_boot_) {
     UniqueFd trigger(::open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC));
-    if (trigger.ok()) (void)!::write(trigger.get(), action_ == EndAction::kReboot ? "b" : "o", 1);
+    if (trigger.ok())
+      (void)!::write(trigger.get(), action_ == EndAction::kReboot || action_ == EndAction::kKexec ? "b" : "o", 1);
     timespec wait = {.tv_sec = 2, .tv_nsec = 0};
     ::nanosleep(&wait, nullptr);
   }

@@ -131,7 +131,7 @@ absl::StatusOr<std::string> AttachSlot(BootFacts& facts) {
   if (line.root.empty()) return absl::FailedPreconditionError("neither /root.img nor stele.root= on the command line");
   ASSIGN_OR_RETURN(RootVerity root, ParseRootVerity(line.root));
   facts.root_hash = root.hash;
-  ReadLoaderFacts(facts);
+  ReadLoaderFacts(facts, line.kexec);
   ASSIGN_OR_RETURN(RootSlot slot, OpenRootSlot(root, facts.loader_partition));
   facts.root_device = slot.partition;
   return slot.device;

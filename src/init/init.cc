@@ -49,7 +49,7 @@ void Init::PrepareForMachined() {
   if (parts_.real_boot) {
     // NOT_FOUND: no EFI here. Else what it is needed for says that it is not there.
     MountEfiVariables().IgnoreError();
-    ReadLoaderFacts(parts_.facts);
+    ReadLoaderFacts(parts_.facts, parts_.command_line.kexec);
   }
   parts_.facts.watchdog_reset = parts_.watchdog.reset_machine();
   WriteFacts();

@@ -19,6 +19,7 @@ class BootsController;
 class ComponentVersions;
 class ConfigController;
 class EventLog;
+class FetchController;
 class InitClient;
 class InstallRunner;
 class LogStore;
@@ -36,6 +37,7 @@ struct NodeApi {
   BootsController& boots;  // ends the machine
   InstallRunner& installs;
   UpgradeController& upgrades;
+  FetchController& fetches;
   ComponentVersions& versions;  // any thread
   std::string boot_id;          // any thread
 };

@@ -73,6 +73,9 @@ resource::v1::Pod PodOf(const Sandbox& sandbox, const CriAnswers& answers) {
   SetTime(sandbox.created_at(), pod.mutable_created());
   pod.set_sandbox_id(sandbox.id());
   pod.set_uid(sandbox.metadata().uid());
+  // The kubelet's own word of where it has a pod from.
+  auto source = sandbox.annotations().find("kubernetes.io/config.source");
+  pod.set_from_file(source != sandbox.annotations().end() && source->second != "api");
   return pod;
 }
 

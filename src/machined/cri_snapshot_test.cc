@@ -40,12 +40,14 @@ TEST(CriSnapshot, TheNewestSandboxIsThePod) {
   answers.sandbox_details["new"].address = "10.88.0.7";
   answers.container_details["2123456789abcdef"] = {"docker.io/library/web:1", "/var/log/pods/x/main/1.log", 4711};
   answers.container_details["1123456789abcdef"] = {"docker.io/library/web:1", "/var/log/pods/x/main/0.log", 4000};
+  (*answers.sandboxes[1].mutable_annotations())["kubernetes.io/config.source"] = "file";
   CriSnapshot snapshot = SnapshotOf(answers);
   ASSERT_EQ(snapshot.pods.size(), 1u);
   const resource::v1::Pod& pod = snapshot.pods["default/web"];
   EXPECT_EQ(pod.sandbox_id(), "new");
   EXPECT_EQ(pod.state(), "Running");
   EXPECT_EQ(pod.ready(), "1/2");
+  EXPECT_TRUE(pod.from_file());
   EXPECT_EQ(pod.address(), "10.88.0.7");
   EXPECT_EQ(pod.created().seconds(), 2);
   EXPECT_EQ(pod.created().nanos(), 500'000'000);

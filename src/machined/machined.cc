@@ -33,6 +33,7 @@
 #include "machined/runtime.h"
 #include "machined/service_files.h"
 #include "machined/service_manager.h"
+#include "machined/upgrade/fetch_controller.h"
 #include "machined/upgrade/upgrade_hands.h"
 #include "services/service_list.h"
 
@@ -211,6 +212,8 @@ absl::Status Run() {
   auto upgrades_owned =
       std::make_unique<UpgradeController>(*loop, UpgradeHands(init, boots, logs), UpgradeController::Options());
   UpgradeController& upgrades = *upgrades_owned;
+  auto fetches_owned = std::make_unique<FetchController>(*loop, upgrades, FetchController::Options());
+  FetchController& fetches = *fetches_owned;
   std::vector<std::unique_ptr<Controller>> controllers;
   controllers.push_back(std::move(services_owned));
   controllers.push_back(std::move(phases_owned));
@@ -218,10 +221,11 @@ absl::Status Run() {
   controllers.push_back(std::move(config_owned));
   controllers.push_back(std::make_unique<InstallController>(installs, config, boots));
   controllers.push_back(std::move(upgrades_owned));
+  controllers.push_back(std::move(fetches_owned));
   for (std::unique_ptr<Controller>& controller : AllControllers()) controllers.push_back(std::move(controller));
 
   // The API before the controllers: a node without network, disk or configuration answers.
-  NodeApi api = {runtime, events, init, services, config, logs, boots, installs, upgrades, versions, boot_id};
+  NodeApi api = {runtime, events, init, services, config, logs, boots, installs, upgrades, fetches, versions, boot_id};
   std::vector<std::unique_ptr<grpc::Service>> handlers;
   for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeImageService,
                     MakeLogService, MakeConfigService, MakeInstallService, MakeUpgradeService}) {

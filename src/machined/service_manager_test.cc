@@ -2,126 +2,16 @@
 // desired state and their hashes. The real init is met in tests/node.
 #include "machined/service_manager.h"
 
-#include <sys/socket.h>
-
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "machined/fake_init.h"
 #include "machined/runtime.h"
 
 namespace stele::machined {
 namespace {
 
-using init_protocol::Message;
 using init_protocol::RunState;
-using init_protocol::Type;
 using resource::v1::Service;
-
-// Answers on the other end of the socket; outlives several machineds.
-class FakeInit : public FdHandler {
- public:
-  std::map<std::string, init_protocol::ServiceState> states;
-  std::vector<std::string> requests;  // "start kubelet"
-  bool refuse_define = false;
-  bool ending = false;
-
-  UniqueFd Connect(OwnerLoop& loop) {
-    int ends[2];
-    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    socket_.reset(ends[0]);
-    EXPECT_TRUE(loop.events().Add(socket_.get(), EPOLLIN, this).ok());
-    init_protocol::EncodeHello(message_);
-    Send();
-    return UniqueFd(ends[1]);
-  }
-
-  void Exit(const std::string& name, RunState state) {
-    states[name].state = state;
-    states[name].pid = 0;
-    states[name].exit_kind = init_protocol::ExitKind::kExited;
-    Tell(name);
-  }
-
-  void OnReady(uint32_t) override {
-    uint8_t packet[init_protocol::kMaxMessage];
-    ssize_t size = ::recv(socket_.get(), packet, sizeof packet, MSG_DONTWAIT);
-    if (size <= 0) return;
-    Handle({packet, static_cast<size_t>(size)});
-  }
-
- private:
-  void Handle(absl::Span<const uint8_t> packet) {
-    init_protocol::Header header = *init_protocol::DecodeHeader(packet);
-    switch (header.type) {
-      case Type::kHello:
-        return;
-      case Type::kList:
-        for (auto& [name, state] : states) {
-          init_protocol::EncodeState(header.request, state, message_);
-          Send();
-        }
-        return Reply(header.request, 0);
-      case Type::kDefine: {
-        ServiceSpec spec = *init_protocol::DecodeDefine(packet);
-        requests.push_back("define " + spec.name);
-        if (refuse_define) return Reply(header.request, EINVAL);
-        states[spec.name].name = spec.name;
-        states[spec.name].spec_hash = init_protocol::SpecHash(spec);
-        Reply(header.request, 0);
-        return Tell(spec.name);
-      }
-      case Type::kStart:
-      case Type::kRestart: {
-        std::string name = *init_protocol::DecodeName(packet);
-        requests.push_back((header.type == Type::kStart ? "start " : "restart ") + name);
-        if (ending) return Reply(header.request, ESHUTDOWN);
-        init_protocol::ServiceState& state = states[name];
-        state.state = RunState::kRunning;
-        state.desired_up = true;
-        state.pid = ++last_pid_;
-        ++state.starts;
-        timespec now;
-        ::clock_gettime(CLOCK_BOOTTIME, &now);
-        state.started_ns = now.tv_sec * 1'000'000'000ULL + now.tv_nsec;
-        Reply(header.request, 0);
-        return Tell(name);
-      }
-      case Type::kStop: {
-        std::string name = *init_protocol::DecodeName(packet);
-        requests.push_back("stop " + name);
-        states[name].desired_up = false;
-        Reply(header.request, 0);
-        return Exit(name, RunState::kStopped);
-      }
-      case Type::kKill:
-        requests.push_back("kill " + *init_protocol::DecodeName(packet));
-        return Reply(header.request, 0);
-      case Type::kRemove: {
-        std::string name = *init_protocol::DecodeName(packet);
-        requests.push_back("remove " + name);
-        states.erase(name);
-        return Reply(header.request, 0);
-      }
-      default:
-        return Reply(header.request, EPROTO);
-    }
-  }
-  void Tell(const std::string& name) {
-    init_protocol::EncodeState(0, states[name], message_);
-    Send();
-  }
-  void Reply(uint32_t request, int error) {
-    init_protocol::EncodeReply(request, error, "", message_);
-    Send();
-  }
-  void Send() {
-    ssize_t sent = ::send(socket_.get(), message_.bytes().data(), message_.bytes().size(), 0);
-    EXPECT_EQ(sent, static_cast<ssize_t>(message_.bytes().size()));
-  }
-
-  UniqueFd socket_;
-  Message message_;
-  int last_pid_ = 100;
-};
 
 // One life of machined, as far as services go.
 class Life : public InitListener {

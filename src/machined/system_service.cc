@@ -11,6 +11,7 @@
 #include "machined/fact_finder.h"
 #include "machined/grpc_status.h"
 #include "machined/image_version.h"
+#include "machined/upgrade/upgrade_controller.h"
 #include "services/containerd.h"
 #include "stele/machine/v1/system_service.grpc.pb.h"
 #include "stele/resource/v1/node.pb.h"
@@ -55,6 +56,7 @@ class SystemService final : public machine::v1::SystemService::CallbackService {
 
   grpc::ServerUnaryReactor* Reboot(grpc::CallbackServerContext* context, const machine::v1::RebootRequest* request,
                                    machine::v1::RebootResponse*) override {
+    if (request->kexec()) return Kexec(context, request->force(), request->validate_only());
     return End(context, EndAction::kReboot, "reboot", request->force(), request->validate_only());
   }
 
@@ -95,12 +97,30 @@ class SystemService final : public machine::v1::SystemService::CallbackService {
       return reactor;
     }
     api_.node.loop().Post([this, reactor, action, what, force, caller = CallerOf(*context)] {
-      std::string reason = absl::StrCat(force ? "forced, " : "", "asked by ", caller);
-      api_.node.Emit("system", what, reason, machine::v1::SEVERITY_WARNING);
-      api_.boots.EndMachine(action, force, reason,
-                            [reactor](const absl::Status& status) { reactor->Finish(ToGrpc(status)); });
+      EndNow(reactor, action, what, force, caller);
     });
     return reactor;
+  }
+
+  // The kernel is loaded first: what refuses it leaves the machine as it is.
+  grpc::ServerUnaryReactor* Kexec(grpc::CallbackServerContext* context, bool force, bool validate_only) {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    api_.node.loop().Post([this, reactor, force, validate_only, caller = CallerOf(*context)] {
+      api_.upgrades.LoadForKexec(
+          validate_only, [this, reactor, force, validate_only, caller](const absl::StatusOr<std::string>& loaded) {
+            if (!loaded.ok() || validate_only) return reactor->Finish(ToGrpc(Annotate(loaded.status(), "kexec")));
+            EndNow(reactor, EndAction::kKexec, "reboot by kexec", force, caller);
+          });
+    });
+    return reactor;
+  }
+
+  void EndNow(grpc::ServerUnaryReactor* reactor, EndAction action, const char* what, bool force,
+              const std::string& caller) {
+    std::string reason = absl::StrCat(force ? "forced, " : "", "asked by ", caller);
+    api_.node.Emit("system", what, reason, machine::v1::SEVERITY_WARNING);
+    api_.boots.EndMachine(action, force, reason,
+                          [reactor](const absl::Status& status) { reactor->Finish(ToGrpc(status)); });
   }
 
   NodeApi& api_;

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "stele/machine/v1/event_service.pb.h"
 #include "stele/machine/v1/resource_service.pb.h"
+#include "stele/machine/v1/upgrade_service.pb.h"
 
 namespace stele::osctl {
 
@@ -48,6 +49,7 @@ struct FakeState {
   std::function<grpc::Status()> on_activate;  // what activating or rolling back does; with the lock held
   std::function<void()> on_get;               // before a resource is looked up; with the lock held
   std::string install_breaks_at;              // the step
+  std::vector<v1::FetchImageResponse> fetch;  // what is told of a fetch (fake_upgrade.h)
 
   void Record(std::string call) {
     std::lock_guard<std::mutex> lock(mutex);

@@ -56,6 +56,20 @@ class FakeUpgrade : public v1::UpgradeService::Service {
     return status;
   }
 
+  // Tells what a test has put there; the message BREAK ends the call as a restart of machined does.
+  grpc::Status FetchImage(grpc::ServerContext*, const v1::FetchImageRequest* request,
+                          grpc::ServerWriter<v1::FetchImageResponse>* writer) override {
+    state_->Record(absl::StrCat("fetch ", request->ShortDebugString()));
+    std::lock_guard<std::mutex> lock(state_->mutex);
+    while (!state_->fetch.empty()) {
+      v1::FetchImageResponse response = state_->fetch.front();
+      state_->fetch.erase(state_->fetch.begin());
+      if (response.message() == "BREAK") return {grpc::StatusCode::UNAVAILABLE, "machined is restarting"};
+      writer->Write(response);
+    }
+    return state_->answer;
+  }
+
   grpc::Status ActivateImage(grpc::ServerContext*, const v1::ActivateImageRequest* request,
                              v1::ActivateImageResponse* response) override {
     state_->Record(absl::StrCat("activate ", request->ShortDebugString()));

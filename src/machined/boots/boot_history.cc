@@ -105,6 +105,8 @@ std::string EndText(resource::v1::BootEnd end) {
       return "running";
     case resource::v1::BOOT_END_REBOOT:
       return "reboot";
+    case resource::v1::BOOT_END_KEXEC:
+      return "reboot by kexec";
     case resource::v1::BOOT_END_POWER_OFF:
       return "power off";
     case resource::v1::BOOT_END_PANIC:

@@ -19,6 +19,7 @@ using resource::v1::Boot;
 constexpr absl::Duration kPatience = absl::Seconds(3), kForcedPatience = absl::Seconds(1);
 
 resource::v1::BootEnd EndOf(EndAction action) {
+  if (action == EndAction::kKexec) return resource::v1::BOOT_END_KEXEC;
   return action == EndAction::kReboot ? resource::v1::BOOT_END_REBOOT : resource::v1::BOOT_END_POWER_OFF;
 }
 
@@ -86,7 +87,8 @@ void BootsController::OnBegun(const Begun& begun) {
   }
   if (!begun.before.has_value()) return;
   const Boot& boot = *begun.before;
-  bool asked = boot.end() == resource::v1::BOOT_END_REBOOT || boot.end() == resource::v1::BOOT_END_POWER_OFF;
+  bool asked = boot.end() == resource::v1::BOOT_END_REBOOT || boot.end() == resource::v1::BOOT_END_POWER_OFF ||
+               boot.end() == resource::v1::BOOT_END_KEXEC;
   node_->Emit("boot", "previous",
               absl::StrCat("the boot before (", boot.version(), boot.slot().empty() ? "" : ", slot ", boot.slot(),
                            ") ended: ", EndText(boot.end()), ", ", boot.reason()),

@@ -13,6 +13,7 @@ using resource::v1::UpgradeState;
 
 bool IsStaged(UpgradeState state) {
   return state == resource::v1::UPGRADE_STATE_STAGED || state == resource::v1::UPGRADE_STATE_PLANNED ||
+         state == resource::v1::UPGRADE_STATE_DRAINING ||
          state == resource::v1::UPGRADE_STATE_ACTIVATED;  // a call that was cut is asked again
 }
 
@@ -190,7 +191,7 @@ absl::StatusOr<std::string> DropStaged(const UpgradePlace& place, const UpgradeS
   if (absl::BytesToHexString(record.root_hash()) == place.running_root_hash) {
     return absl::FailedPreconditionError("the image runs already: go back from it instead");
   }
-  if (record.state() == resource::v1::UPGRADE_STATE_PLANNED) {
+  if (record.state() == resource::v1::UPGRADE_STATE_PLANNED || record.state() == resource::v1::UPGRADE_STATE_DRAINING) {
     record.clear_at();
     SetState(record, resource::v1::UPGRADE_STATE_STAGED, asked_by);
     RETURN_IF_ERROR(store.Save(record));

@@ -56,7 +56,7 @@ void StageCall::Run() {
     // Before the answer: who is told that the image is staged may activate it at once.
     std::promise<void> ended;
     api_.node.loop().Post([this, &status, &ended] {
-      api_.upgrades.EndStaging(version_, caller_, status, [&ended] { ended.set_value(); });
+      api_.upgrades.EndStaging(version_, caller_, validate_only_, status, [&ended] { ended.set_value(); });
     });
     ended.get_future().wait();
   }
@@ -79,6 +79,7 @@ absl::Status StageCall::Stage() {
     return absl::InvalidArgumentError("the first request is `begin`, with the image's header");
   StageRequest request = {std::move(*request_.mutable_begin()->mutable_header()), request_.begin().force(),
                           request_.begin().validate_only(), caller_};
+  validate_only_ = request.validate_only;
   ASSIGN_OR_RETURN(UpgradeController::StagingGround ground, BeginOnOwner());
   began_ = true;
   ASSIGN_OR_RETURN(image_file::TrustedKeys keys, image_file::TrustedKeys::Load(ground.keys));

@@ -44,7 +44,8 @@ class StageCall : public grpc::ServerBidiReactor<machine::v1::StageImageRequest,
   grpc::CallbackServerContext* context_;
   std::string caller_;
   std::string version_;  // once it is known
-  bool began_ = false;   // the controller waits for our end
+  bool validate_only_ = false;
+  bool began_ = false;  // the controller waits for our end
   machine::v1::StageImageRequest request_;
   machine::v1::StageImageResponse response_;
   RateFloor floor_;

@@ -63,7 +63,8 @@ SlotState StateOf(const UpgradePlace& place, const Survey& survey, const Survey:
   UpgradeState state = survey.record.state();
   if (entry == nullptr || !entry->entry.bootable()) {
     if (ours && state == resource::v1::UPGRADE_STATE_STAGING) return resource::v1::SLOT_STATE_STAGING;
-    bool staged = state == resource::v1::UPGRADE_STATE_STAGED || state == resource::v1::UPGRADE_STATE_PLANNED;
+    bool staged = state == resource::v1::UPGRADE_STATE_STAGED || state == resource::v1::UPGRADE_STATE_PLANNED ||
+                  state == resource::v1::UPGRADE_STATE_DRAINING;
     return entry != nullptr && ours && staged ? resource::v1::SLOT_STATE_STAGED : resource::v1::SLOT_STATE_EMPTY;
   }
   if (entry->entry.kind == BootEntry::Kind::kGood) return resource::v1::SLOT_STATE_GOOD;
@@ -183,7 +184,9 @@ resource::v1::Upgrade UpgradeOf(const UpgradeRecord& record) {
   upgrade.set_asked_by(record.asked_by());
   upgrade.set_manual(record.manual());
   if (record.has_since()) *upgrade.mutable_since() = record.since();
-  if (record.state() == resource::v1::UPGRADE_STATE_PLANNED) *upgrade.mutable_deadline() = record.at();
+  bool timed =
+      record.state() == resource::v1::UPGRADE_STATE_PLANNED || record.state() == resource::v1::UPGRADE_STATE_DRAINING;
+  if (timed) *upgrade.mutable_deadline() = record.at();
   return upgrade;
 }
 

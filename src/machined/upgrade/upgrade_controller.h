@@ -4,9 +4,9 @@
 // A story in the order it happens. At start a worker finds the disk we run from, mounts its ESP read-only and
 // takes a survey: names on the ESP, manifests and the record on STELE-STATE. SettleRecord says what became of
 // the last upgrade. If this boot is a trial, the gate is asked every second until it says good (bless, tell
-// init) or failed (write down why, reboot; the loader counts). Verbs run on a worker one at a time; each ends
-// in another survey. Everything is derived from the disk, so a machined that was killed goes on.
-// Owner thread only.
+// init) or failed (write down why, reboot; the loader counts; upgrade_trial.cc). Verbs run on a worker one at a time;
+// each ends in another survey. Everything is derived from the disk, so a machined that was killed goes on. Owner thread
+// only.
 #pragma once
 
 #include <functional>
@@ -19,6 +19,7 @@
 #include "base/boot_facts.h"
 #include "machined/controller.h"
 #include "machined/upgrade/activation.h"
+#include "machined/upgrade/drain.h"
 #include "machined/upgrade/gate.h"
 #include "machined/upgrade/place.h"
 #include "machined/upgrade/survey.h"
@@ -33,6 +34,9 @@ class UpgradeController : public Controller {
     std::string esp_target = "/run/stele/esp";
     std::string keys = "/usr/share/stele/keys";
     std::string command_line = "/proc/cmdline";
+    // Blocks.
+    std::function<absl::StatusOr<UpgradePlace>(const BootFacts&, const std::string& target)> find_place =
+        [](const BootFacts& facts, const std::string& target) { return FindPlace(facts, target); };
   };
   // What it has others do.
   struct Hands {
@@ -42,6 +46,8 @@ class UpgradeController : public Controller {
     std::function<void(std::function<void(const absl::Status&)> done)> end_trial;
     // The last lines of a service's log.
     std::function<std::string(const std::string& service)> log_tail;
+    // What a drain still waits for.
+    std::function<DrainCheck(Node&)> drain;
     // Boot entries for a new loader on this ESP; on a worker.
     std::function<absl::Status(const std::string& loader, const Partition& esp)> add_boot_entries;
   };
@@ -63,10 +69,15 @@ class UpgradeController : public Controller {
     std::string keys;
   };
   absl::StatusOr<StagingGround> BeginStaging();
-  void StagingIsAt(const std::string& version, uint64_t done, uint64_t total);
+  // `version` is empty while only `message` is known.
+  void StagingIsAt(const std::string& version, uint64_t done, uint64_t total, const std::string& message = "");
   // `then` is called when the next verb may come.
-  void EndStaging(const std::string& version, const std::string& asked_by, const absl::Status& result,
-                  std::function<void()> then);
+  void EndStaging(const std::string& version, const std::string& asked_by, bool validate_only,
+                  const absl::Status& result, std::function<void()> then);
+
+  // What is kept on the state partition, and of it the record as the last survey saw it.
+  UpgradeStore store() const { return UpgradeStore(options_.state_folder); }
+  UpgradeRecord record() const { return survey_.has_value() ? survey_->record : UpgradeRecord(); }
 
   // The verbs of UpgradeService; `done` gets the version they are about, once.
   using Done = std::function<void(absl::StatusOr<std::string>)>;
@@ -80,16 +91,19 @@ class UpgradeController : public Controller {
   void Confirm(const std::string& asked_by, Done done);
   void Rollback(const std::string& asked_by, bool validate_only, Done done);
   void Cancel(const std::string& asked_by, Done done);
+  // Loads the kernel of the image that runs, for a reboot by kexec (kexec.h).
+  void LoadForKexec(bool validate_only, Done done);
 
  private:
-  UpgradeStore store() const { return UpgradeStore(options_.state_folder); }
   bool StateMounted() const;
   void Find();
   void OnSurvey(absl::StatusOr<Survey> survey);
   // Runs `work` on a worker, as the one operation; then a survey, then `then` with what it returned.
   using Work = std::function<absl::StatusOr<std::string>(std::vector<std::string>* warnings)>;
   void Operate(Work work, Done then);
-  void Drain(const std::string& version);
+  void Drain(const ActivateOptions& options, Done done);
+  void CheckDrain();
+  void GiveUpActivation(const absl::Status& why);
   void ActivateNow(const ActivateOptions& options, Done done);
   void Plan(const Activation& activation, Done done);
   void CheckPlan();
@@ -118,11 +132,17 @@ class UpgradeController : public Controller {
   bool ending_ = false;                          // a reboot was asked for
   std::map<std::string, absl::Duration> since_;  // conditions that hold, and from which age on
   std::string waits_for_;
+  std::string drain_waits_for_;
+  absl::Duration drain_ends_ = absl::InfiniteDuration();  // by Uptime
   uint64_t bytes_done_ = 0;
   uint64_t bytes_total_ = 0;
   std::string staging_version_;
+  std::string staging_message_;
   OwnerLoop::TimerId timer_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
+
+// Since the kernel started, sleep included.
+absl::Duration Uptime();
 
 }  // namespace stele::machined

@@ -46,6 +46,7 @@ UpgradeController::Hands UpgradeHands(InitClient& init, BootsController& boots, 
           },
       .end_trial = [&init](std::function<void(const absl::Status&)> done) { init.EndTrial(std::move(done)); },
       .log_tail = [&logs](const std::string& service) { return LogTail(logs, service); },
+      .drain = PodsHaveLeft,
       .add_boot_entries = MakeBootEntries,
   };
 }

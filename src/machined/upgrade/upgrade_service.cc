@@ -1,8 +1,12 @@
 // UpgradeService: the calls, checked and handed to the controller (upgrade_controller.h).
 #include "absl/time/clock.h"
+#include "config/check_pem.h"
 #include "machined/api.h"
 #include "machined/caller.h"
 #include "machined/grpc_status.h"
+#include "machined/stream_writer.h"
+#include "machined/upgrade/fetch_controller.h"
+#include "machined/upgrade/http_stream.h"
 #include "machined/upgrade/stage_call.h"
 #include "machined/upgrade/upgrade_controller.h"
 
@@ -10,6 +14,17 @@ namespace stele::machined {
 namespace {
 
 using machine::v1::ConfirmMode;
+using machine::v1::FetchImageRequest;
+using machine::v1::FetchImageResponse;
+
+constexpr size_t kMaxCa = 64 * 1024;
+
+absl::Status CheckFetch(const FetchImageRequest& request) {
+  RETURN_IF_ERROR(CheckUrl(request.url()));
+  if (request.ca().size() > kMaxCa) return absl::InvalidArgumentError("`ca` is longer than 64 KiB");
+  std::string wrong = request.ca().empty() ? "" : config::CheckCaPem(request.ca());
+  return wrong.empty() ? absl::OkStatus() : absl::InvalidArgumentError(absl::StrCat("`ca`: ", wrong));
+}
 
 class UpgradeService final : public machine::v1::UpgradeService::CallbackService {
  public:
@@ -18,6 +33,36 @@ class UpgradeService final : public machine::v1::UpgradeService::CallbackService
   grpc::ServerBidiReactor<machine::v1::StageImageRequest, machine::v1::StageImageResponse>* StageImage(
       grpc::CallbackServerContext* context) override {
     return new StageCall(api_, context);
+  }
+
+  grpc::ServerWriteReactor<FetchImageResponse>* FetchImage(grpc::CallbackServerContext* context,
+                                                           const FetchImageRequest* request) override {
+    auto* writer = new StreamWriter<FetchImageResponse>(api_.node.loop());
+    if (absl::Status wrong = CheckFetch(*request); !wrong.ok()) {
+      writer->Close(ToGrpc(wrong));
+      return writer;
+    }
+    image::v1::FetchRecord record;
+    record.set_url(request->url());
+    record.set_ca(request->ca());
+    record.set_force(request->force());
+    record.set_asked_by(CallerOf(*context));
+    SetTime(absl::Now(), *record.mutable_since());
+    api_.node.loop().Post([this, writer, record, validate_only = request->validate_only()] {
+      // The stream may end first: the fetch goes on.
+      auto open = std::make_shared<StreamWriter<FetchImageResponse>*>(writer);
+      writer->OnEnd([open] { *open = nullptr; });
+      api_.fetches.Fetch(record, validate_only,
+                         {.progress =
+                              [open](const FetchImageResponse& response) {
+                                if (*open != nullptr) (*open)->Push(response);
+                              },
+                          .done =
+                              [open](const absl::Status& status) {
+                                if (*open != nullptr) (*open)->Close(ToGrpc(status));
+                              }});
+    });
+    return writer;
   }
 
   grpc::ServerUnaryReactor* ActivateImage(grpc::CallbackServerContext* context,
@@ -62,7 +107,12 @@ class UpgradeService final : public machine::v1::UpgradeService::CallbackService
                                           const machine::v1::CancelUpgradeRequest*,
                                           machine::v1::CancelUpgradeResponse* response) override {
     return Do(context, response, [this, caller = CallerOf(*context)](UpgradeController::Done done) {
-      api_.upgrades.Cancel(caller, std::move(done));
+      auto drop = [this, caller, done](const std::string& version) {
+        // One that was ended before it had written anything leaves nothing to drop.
+        bool wrote = api_.upgrades.record().state() == resource::v1::UPGRADE_STATE_STAGING;
+        wrote ? api_.upgrades.Cancel(caller, done) : done(version);
+      };
+      if (!api_.fetches.Cancel(caller, drop)) api_.upgrades.Cancel(caller, std::move(done));
     });
   }
 

@@ -79,6 +79,14 @@ absl::Status UpgradeStore::Save(const UpgradeRecord& record) const {
   return SaveMessage("current", bounded);
 }
 
+std::optional<image::v1::FetchRecord> UpgradeStore::LoadFetch(std::vector<std::string>* passed_over) const {
+  return LoadMessage<image::v1::FetchRecord>("fetch", passed_over);
+}
+
+absl::Status UpgradeStore::SaveFetch(const image::v1::FetchRecord& record) const {
+  return SaveMessage("fetch", record);
+}
+
 std::vector<FailedImage> UpgradeStore::Failures(std::vector<std::string>* passed_over) const {
   std::optional<image::v1::FailedImages> failed = LoadMessage<image::v1::FailedImages>("failed", passed_over);
   if (!failed.has_value()) return {};
@@ -129,8 +137,8 @@ absl::Status UpgradeStore::SaveManifest(const std::string& slot, absl::string_vi
   return ReplaceFile(absl::StrCat(folder_, "/", slot, ".manifest"), header, 0600);
 }
 
-absl::Status UpgradeStore::RemoveManifest(const std::string& slot) const {
-  std::string path = absl::StrCat(folder_, "/", slot, ".manifest");
+absl::Status UpgradeStore::Remove(const std::string& name) const {
+  std::string path = absl::StrCat(folder_, "/", name);
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoStatus("remove ", path);
   return absl::OkStatus();
 }

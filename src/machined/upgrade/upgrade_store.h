@@ -1,6 +1,7 @@
 // What the node knows of upgrades beyond what the ESP says: files in a folder of the state partition.
 //
 //   current        the upgrade under way or the last one (UpgradeRecord)
+//   fetch          an image that the node was told to fetch (FetchRecord)
 //   failed         the last 16 images that failed (FailedImages)
 //   a.manifest     the header of the image in slot a, as the image file has it; likewise b.manifest
 //
@@ -33,6 +34,11 @@ class UpgradeStore {
   UpgradeRecord Load(std::vector<std::string>* passed_over) const;
   absl::Status Save(const UpgradeRecord& record) const;
 
+  // What is to be fetched; nothing without it.
+  std::optional<image::v1::FetchRecord> LoadFetch(std::vector<std::string>* passed_over) const;
+  absl::Status SaveFetch(const image::v1::FetchRecord& record) const;
+  absl::Status RemoveFetch() const { return Remove("fetch"); }
+
   // Oldest first.
   std::vector<FailedImage> Failures(std::vector<std::string>* passed_over) const;
   // Adds it, or takes its place where that image failed before.
@@ -43,9 +49,10 @@ class UpgradeStore {
   // The image in a slot (a or b); nothing where none is known.
   std::optional<image_file::Header> Manifest(const std::string& slot, std::vector<std::string>* passed_over) const;
   absl::Status SaveManifest(const std::string& slot, absl::string_view header) const;
-  absl::Status RemoveManifest(const std::string& slot) const;
+  absl::Status RemoveManifest(const std::string& slot) const { return Remove(slot + ".manifest"); }
 
  private:
+  absl::Status Remove(const std::string& name) const;
   absl::Status SaveFailures(const std::vector<FailedImage>& failures) const;
   template <typename Message>
   std::optional<Message> LoadMessage(const char* name, std::vector<std::string>* passed_over) const;

@@ -1,5 +1,6 @@
 // The verbs of UpgradeService, as the controller carries them out.
 #include "absl/time/clock.h"
+#include "machined/upgrade/kexec.h"
 #include "machined/upgrade/upgrade_controller.h"
 
 namespace stele::machined {
@@ -13,6 +14,7 @@ absl::Status Always() { return absl::OkStatus(); }
 bool IsStaged(const UpgradeRecord& record) {
   return record.state() == resource::v1::UPGRADE_STATE_STAGED ||
          record.state() == resource::v1::UPGRADE_STATE_PLANNED ||
+         record.state() == resource::v1::UPGRADE_STATE_DRAINING ||
          record.state() == resource::v1::UPGRADE_STATE_ACTIVATED;
 }
 
@@ -26,17 +28,22 @@ absl::StatusOr<UpgradeController::StagingGround> UpgradeController::BeginStaging
   return ground;
 }
 
-void UpgradeController::StagingIsAt(const std::string& version, uint64_t done, uint64_t total) {
+void UpgradeController::StagingIsAt(const std::string& version, uint64_t done, uint64_t total,
+                                    const std::string& message) {
   staging_version_ = version;
+  staging_message_ = message;
   bytes_done_ = done;
   bytes_total_ = total;
   Publish();
 }
 
-void UpgradeController::EndStaging(const std::string& version, const std::string& asked_by, const absl::Status& result,
-                                   std::function<void()> then) {
+void UpgradeController::EndStaging(const std::string& version, const std::string& asked_by, bool validate_only,
+                                   const absl::Status& result, std::function<void()> then) {
   staging_version_.clear();
-  if (result.ok()) {
+  staging_message_.clear();
+  if (validate_only) {
+    // Nothing was done that anybody else would want to know of.
+  } else if (result.ok()) {
     node_->Emit("upgrade", version, absl::StrCat(version, " staged by ", asked_by));
   } else {
     node_->Emit("upgrade", version.empty() ? "image" : version,
@@ -49,6 +56,11 @@ void UpgradeController::EndStaging(const std::string& version, const std::string
 void UpgradeController::Activate(Activation activation, Done done) {
   if (absl::Status ready = Ready(); !ready.ok()) return done(ready);
   if (!IsStaged(survey_->record)) return done(absl::FailedPreconditionError("nothing is staged: stage an image first"));
+  if (survey_->record.state() == resource::v1::UPGRADE_STATE_DRAINING) {
+    return done(absl::FailedPreconditionError(
+        "the node is being drained for it already: `osctl upgrade status` says for what it waits, `osctl upgrade "
+        "cancel` ends it"));
+  }
   if (activation.manual_by_config)
     activation.options.manual = node_->config() != nullptr && node_->config()->upgrade().manual();
   bool later = activation.at > absl::Now();
@@ -56,65 +68,7 @@ void UpgradeController::Activate(Activation activation, Done done) {
     return done(absl::InvalidArgumentError("an activation is planned for at most a year ahead"));
   }
   if (activation.validate_only) return done(survey_->record.version());
-  later ? Plan(activation, std::move(done)) : ActivateNow(activation.options, std::move(done));
-}
-
-void UpgradeController::Plan(const Activation& activation, Done done) {
-  if (survey_->record.state() == resource::v1::UPGRADE_STATE_ACTIVATED) {
-    return done(absl::FailedPreconditionError("the image is activated already: the next boot tries it"));
-  }
-  UpgradeRecord record = survey_->record;
-  record.set_state(resource::v1::UPGRADE_STATE_PLANNED);
-  SetTime(absl::Now(), *record.mutable_since());
-  SetTime(activation.at, *record.mutable_at());
-  record.set_asked_by(activation.options.asked_by);
-  record.set_manual(activation.options.manual);
-  record.set_no_reboot(activation.options.no_reboot);
-  Operate(
-      [store = store(), record](std::vector<std::string>*) -> absl::StatusOr<std::string> {
-        RETURN_IF_ERROR(store.Save(record));
-        return record.version();
-      },
-      [this, done, record](const absl::StatusOr<std::string>& result) {
-        if (result.ok()) {
-          node_->Emit("upgrade", *result,
-                      absl::StrCat("activation planned for ",
-                                   absl::FormatTime(absl::RFC3339_sec, TimeOf(record.at()), absl::UTCTimeZone()),
-                                   " by ", record.asked_by()));
-        }
-        done(result);
-      });
-}
-
-// Where pods would be moved elsewhere before the machine ends. Machined has no client of the cluster; containers are
-// ended in order by the reboot itself, within its own bounds.
-void UpgradeController::Drain(const std::string& version) {
-  const config::v1::MachineConfig* config = node_->config();
-  bool cluster = config != nullptr && (config->kubelet().has_bootstrap() || !config->kubelet().kubeconfig().empty());
-  node_->Emit("upgrade", version,
-              cluster ? "drain skipped: it is the cluster's to cordon and drain the node before it activates an image"
-                      : "drain skipped: the node belongs to no cluster");
-}
-
-void UpgradeController::ActivateNow(const ActivateOptions& options, Done done) {
-  Drain(survey_->record.version());
-  Operate(
-      [place = *place_, store = store(), options, version = survey_->record.version(),
-       add = hands_.add_boot_entries](std::vector<std::string>* warnings) -> absl::StatusOr<std::string> {
-        auto entries = [&](const std::string& loader) { return add(loader, place.esp_partition); };
-        RETURN_IF_ERROR(ActivateStaged(place, store, entries, options, Always, warnings));
-        return version;
-      },
-      [this, done, options](const absl::StatusOr<std::string>& result) {
-        if (!result.ok()) return done(result);
-        node_->Emit("upgrade", *result,
-                    absl::StrCat(*result, " activated by ", options.asked_by, ": the next boot tries it"));
-        ending_ = !options.no_reboot;
-        done(result);
-        if (options.no_reboot) return;
-        // The answer first: what follows takes the API away.
-        loop_.After(kAnswerFirst, [this, version = *result] { hands_.reboot(absl::StrCat("upgrade to ", version)); });
-      });
+  later ? Plan(activation, std::move(done)) : Drain(activation.options, std::move(done));
 }
 
 void UpgradeController::Confirm(const std::string& asked_by, Done done) {
@@ -174,6 +128,17 @@ void UpgradeController::Cancel(const std::string& asked_by, Done done) {
             if (result.ok()) node_->Emit("upgrade", *result, absl::StrCat(*result, " cancelled by ", asked_by));
             done(result);
           });
+}
+
+void UpgradeController::LoadForKexec(bool validate_only, Done done) {
+  if (absl::Status ready = Ready(); !ready.ok()) return done(ready);
+  if (absl::Status wrong = MayKexec(*survey_, place_->trial && !trial_over_); !wrong.ok()) return done(wrong);
+  Operate(
+      [place = *place_, store = store(), validate_only](std::vector<std::string>*) -> absl::StatusOr<std::string> {
+        RETURN_IF_ERROR(LoadRunningKernel(place, store, validate_only));
+        return place.running_version;
+      },
+      std::move(done));
 }
 
 }  // namespace stele::machined

@@ -66,6 +66,8 @@ inline constexpr Method<Flow::kClientStream, v1::ImportImageRequest, v1::ImportI
 
 inline constexpr Method<Flow::kBidi, v1::StageImageRequest, v1::StageImageResponse> kStageImage{
     "/stele.machine.v1.UpgradeService/StageImage"};
+inline constexpr Method<Flow::kServerStream, v1::FetchImageRequest, v1::FetchImageResponse> kFetchImage{
+    "/stele.machine.v1.UpgradeService/FetchImage"};
 inline constexpr Method<Flow::kUnary, v1::ActivateImageRequest, v1::ActivateImageResponse> kActivateImage{
     "/stele.machine.v1.UpgradeService/ActivateImage"};
 inline constexpr Method<Flow::kUnary, v1::ConfirmImageRequest, v1::ConfirmImageResponse> kConfirmImage{

@@ -48,6 +48,7 @@ TEST(Methods, AreTheProtos) {
   Check(method::kApplyConfig);
   Check(method::kImportImage);
   Check(method::kStageImage);
+  Check(method::kFetchImage);
   Check(method::kActivateImage);
   Check(method::kConfirmImage);
   Check(method::kRollbackImage);

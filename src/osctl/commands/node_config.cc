@@ -136,7 +136,9 @@ constexpr char kUpgradePart[] =
     "  # Seconds from the start of a trial in which everything must hold; without it 600.\n"
     "  # deadline: 600\n"
     "  # Whether an operator has to confirm each upgrade: `osctl upgrade confirm`.\n"
-    "  # manual: true\n";
+    "  # manual: true\n"
+    "  # Seconds that pods get to leave before an image is activated; static ones stay.\n"
+    "  # drainTimeout: 0\n";
 constexpr char kInstallPart[] =
     "# Installs by itself onto the disk that fits all of this, on a node that was booted from a medium.\n"
     "# install:\n"

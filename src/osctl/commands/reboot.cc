@@ -12,6 +12,7 @@ namespace {
 
 struct Options {
   EndOptions end;
+  bool kexec = false;
   bool wait = false;
   absl::Duration wait_timeout = absl::Minutes(5);
 };
@@ -24,14 +25,15 @@ absl::Status RebootNode(Node& node, Session& session, const Options& options) {
   }
   stele::machine::v1::RebootRequest request;
   request.set_force(options.end.force);
+  request.set_kexec(options.kexec);
   request.set_validate_only(options.end.dry_run);
   absl::Time began = absl::Now();
   RETURN_IF_ERROR(node.Call(method::kReboot, request).status());
   if (options.end.dry_run) {
-    session.Tell(node, "would reboot");
+    session.Tell(node, options.kexec ? "would reboot by kexec" : "would reboot");
     return absl::OkStatus();
   }
-  session.Tell(node, "reboots");
+  session.Tell(node, options.kexec ? "reboots by kexec" : "reboots");
   if (!options.wait) return absl::OkStatus();
   RETURN_IF_ERROR(AwaitNextBoot(node, old_boot, options.wait_timeout));
   session.Tell(node, absl::StrCat("is back after ", HumanDuration(absl::Now() - began)));
@@ -46,6 +48,9 @@ Command RebootCommand() {
   command.name = "reboot";
   command.summary = "stops everything in order and starts the machine anew";
   AddEndArguments(&options->end, &command.arguments);
+  command.arguments.push_back({"--kexec", "",
+                               "past firmware and boot loader, into the same image, where kernel and node allow it",
+                               &options->kexec});
   command.arguments.push_back({"--wait", "", "waits until the node is back", &options->wait});
   command.arguments.push_back({"--wait-timeout", "DURATION", "for how long; default 5m", &options->wait_timeout});
   command.run = [options](Session& session) {

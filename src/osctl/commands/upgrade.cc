@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "absl/time/clock.h"
+#include "base/file.h"
 #include "osctl/commands/commands.h"
 #include "osctl/commands/end.h"
 #include "osctl/failure.h"
@@ -22,12 +23,17 @@ constexpr char kStagingText[] =
     "Nothing was activated yet: what is sent by now stays, and the next `osctl upgrade` goes on there. Ctrl-C again "
     "ends "
     "this one.";
+constexpr char kFetchingText[] =
+    "Nodes that were told the URL fetch on by themselves, also without osctl: `osctl upgrade status` looks on, `osctl "
+    "upgrade cancel` ends it. Nothing is activated. Ctrl-C again ends the looking on.";
 constexpr char kGoesOnText[] =
     "Nodes that were told to activate go on by themselves, also without osctl: `osctl upgrade status --wait` looks on. "
     "Ctrl-C again ends the waiting.";
 
 struct Options {
   std::string image;
+  std::string url;
+  std::string ca;
   bool stage_only = false;
   bool activate_only = false;
   std::string at;
@@ -45,16 +51,22 @@ struct Run {
   Session& session;
   const Options& options;
   std::optional<image_file::Reader> image;
+  stele::machine::v1::FetchImageRequest fetch;  // where there is a URL
   std::optional<absl::Time> at;
   Progress progress;
   Interrupt interrupt;
 };
 
 absl::Status CheckOptions(const Options& options) {
-  if (options.image.empty() && !options.activate_only) {
-    return UsageError("--image is required", "name an image file, or --activate-only for one that is staged already");
+  bool from_url = !options.url.empty();
+  if (options.image.empty() && !from_url && !options.activate_only) {
+    return UsageError("--image or --url is required",
+                      "name an image file, a URL, or --activate-only for one that is staged already");
   }
+  if (!options.image.empty() && from_url) return UsageError("--image and --url exclude each other");
   if (options.activate_only && !options.image.empty()) return UsageError("--activate-only takes no --image");
+  if (options.activate_only && from_url) return UsageError("--activate-only takes no --url");
+  if (!options.ca.empty() && !from_url) return UsageError("--ca is for the server of a --url");
   if (options.activate_only && options.stage_only)
     return UsageError("--stage-only and --activate-only exclude each other");
   if (options.activate_only && options.force) return UsageError("--force is for staging, not for --activate-only");
@@ -81,7 +93,8 @@ ActivateImageRequest ActivateRequest(const Run& run) {
 // Whether the node took the request whose answer got lost. `before`: the upgrade when it was sent.
 bool Activated(const Upgrade& before, const Upgrade& now) {
   bool beyond = now.state() >= stele::resource::v1::UPGRADE_STATE_PLANNED &&
-                now.state() <= stele::resource::v1::UPGRADE_STATE_FAILED;
+                (now.state() <= stele::resource::v1::UPGRADE_STATE_FAILED ||
+                 now.state() == stele::resource::v1::UPGRADE_STATE_DRAINING);
   return beyond && now.version() == before.version() && now.state() != before.state();
 }
 
@@ -117,7 +130,9 @@ absl::Status ActivateNode(Node& node, Run& run) {
         node, absl::StrCat(version, " will be activated at ", Rfc3339(*run.at), "; `osctl upgrade cancel` drops it"));
     return absl::OkStatus();
   }
-  run.session.Tell(node, absl::StrCat("activated ", version, "; reboots"));
+  absl::StatusOr<Upgrade> upgrade = CurrentUpgrade(node);
+  bool drains = upgrade.ok() && upgrade->state() == stele::resource::v1::UPGRADE_STATE_DRAINING;
+  run.session.Tell(node, drains ? Describe(*upgrade) : absl::StrCat("activated ", version, "; reboots"));
   if (run.options.no_wait) return absl::OkStatus();
   RETURN_IF_ERROR(AwaitUpgrade(node, run.session, run.progress, version, run.options.wait_timeout));
   run.session.Tell(node, absl::StrCat(version, " runs and is good, after ", HumanDuration(absl::Now() - began)));
@@ -128,14 +143,29 @@ absl::Status UpgradeNode(Node& node, Run& run) {
   if (run.image.has_value()) {
     StageOptions stage = {run.options.force, run.options.dry_run};
     RETURN_IF_ERROR(Annotate(StageImage(node, run.session, run.progress, *run.image, stage), "stage"));
-    if (run.options.stage_only || run.options.dry_run) return absl::OkStatus();
+  } else if (!run.options.url.empty()) {
+    RETURN_IF_ERROR(Annotate(FetchImage(node, run.session, run.progress, run.fetch).status(), "stage"));
   }
+  bool staged = !run.options.activate_only;
+  if (staged && (run.options.stage_only || run.options.dry_run)) return absl::OkStatus();
   return Annotate(ActivateNode(node, run), "activate");
+}
+
+absl::Status ReadFetch(const Options& options, stele::machine::v1::FetchImageRequest* request) {
+  request->set_url(options.url);
+  request->set_force(options.force);
+  request->set_validate_only(options.dry_run);
+  if (options.ca.empty()) return absl::OkStatus();
+  absl::StatusOr<std::string> ca = ReadFile(options.ca, 64 * 1024);
+  if (!ca.ok()) return WithExit(Annotate(ca.status(), "--ca"), ExitCode::kLocal);
+  request->set_ca(*std::move(ca));
+  return absl::OkStatus();
 }
 
 ExitCode UpgradeAll(Session& session, const Options& options) {
   if (absl::Status wrong = CheckOptions(options); !wrong.ok()) return session.Report("", wrong);
-  Run run{session, options, {}, {}, Progress(session.console()), Interrupt(session.console(), kStagingText)};
+  const char* interrupted = options.url.empty() ? kStagingText : kFetchingText;
+  Run run{session, options, {}, {}, {}, Progress(session.console()), Interrupt(session.console(), interrupted)};
   if (!options.at.empty()) {
     absl::StatusOr<absl::Time> at = ParseFutureTime(options.at, absl::Now());
     if (!at.ok()) return session.Report("", UsageError(absl::StrCat("--at: ", at.status().message())));
@@ -148,6 +178,10 @@ ExitCode UpgradeAll(Session& session, const Options& options) {
     if (!image.ok()) return session.Report("", WithExit(Annotate(image.status(), "upgrade"), ExitCode::kLocal));
     run.image = *std::move(image);
     what = absl::StrCat("upgrade to ", run.image->header().manifest.version(), " and reboot");
+  }
+  if (!options.url.empty()) {
+    if (absl::Status read = ReadFetch(options, &run.fetch); !read.ok()) return session.Report("", read);
+    what = "upgrade from the URL and reboot";
   }
   bool reboots = !options.stage_only && !options.dry_run && !options.yes;
   ExitCode code = ExitCode::kOk;
@@ -217,6 +251,9 @@ std::vector<Argument> UpgradeArguments(Options* options) {
   std::vector<Argument> arguments = {
       {"--image", "FILE", "the Stele image file to upgrade to", &options->image, Presence::kOptional,
        Completion::kFile},
+      {"--url", "URL", "has the node fetch the image file from there itself, by http or https", &options->url},
+      {"--ca", "FILE", "CAs, PEM, that alone are trusted for an https URL; default: those of the node's image",
+       &options->ca, Presence::kOptional, Completion::kFile},
       {"--stage-only", "", "writes it to the slot that does not run, and leaves it at that", &options->stage_only},
       {"--activate-only", "", "activates what is staged", &options->activate_only},
       {"--at", "TIME", "activates then: RFC 3339, or +DURATION from now; does not wait", &options->at},
@@ -230,7 +267,7 @@ std::vector<Argument> UpgradeArguments(Options* options) {
       {"--parallel", "N", "nodes at a time; default 4; after a failure no other is begun", &options->parallel},
       {"-y,--yes", "", "does not ask on a terminal", &options->yes},
   };
-  arguments[4].choices = {"auto", "manual"};
+  arguments[6].choices = {"auto", "manual"};
   return arguments;
 }
 
@@ -240,12 +277,12 @@ Command UpgradeCommand() {
   auto options = std::make_shared<Options>();
   Command command;
   command.name = "upgrade";
-  command.summary = "sends an image to the node, reboots into it, and waits until it is known to be good";
+  command.summary = "brings an image onto the node, reboots into it, and waits until it is known to be good";
   command.description =
       "The node checks the image's signature and every byte, writes it to the slot that does not run, and tries it.\n"
       "When it does not get healthy in time, the version before comes back by itself, and the exit code is 1.\n"
-      "After a lost connection the sending goes on where it stopped; once the image is activated the node needs\n"
-      "nobody: `osctl upgrade status --wait` looks on.";
+      "After a lost connection the sending goes on where it stopped. A node that fetches the image from a URL needs\n"
+      "nobody for that, nor one on which it is activated: `osctl upgrade status --wait` looks on.";
   command.arguments = UpgradeArguments(options.get());
   command.run = [options](Session& session) { return UpgradeAll(session, *options); };
   command.subcommands = {StatusCommand(), ConfirmCommand(), CancelCommand()};

@@ -1,5 +1,5 @@
-// What `osctl upgrade` and its relatives share: staging (upgrade_stage.cc), and waiting for how it ends
-// (upgrade_outcome.cc).
+// What `osctl upgrade` and its relatives share: staging (upgrade_stage.cc, upgrade_fetch.cc), and waiting for how it
+// ends (upgrade_outcome.cc).
 #pragma once
 
 #include <string>
@@ -7,6 +7,7 @@
 #include "image_file/reader.h"
 #include "osctl/output/progress.h"
 #include "osctl/session.h"
+#include "stele/machine/v1/upgrade_service.pb.h"
 #include "stele/resource/v1/upgrade.pb.h"
 
 namespace stele::osctl {
@@ -20,6 +21,13 @@ struct StageOptions {
 // long as a follower does. Tells what was done.
 absl::Status StageImage(Node& node, Session& session, Progress& progress, const image_file::Reader& image,
                         const StageOptions& options);
+
+// Has the node fetch the image; looks on, also after a broken connection, until it is staged. Its version.
+absl::StatusOr<std::string> FetchImage(Node& node, Session& session, Progress& progress,
+                                       const stele::machine::v1::FetchImageRequest& request);
+
+// What a step of staging is called while it lasts.
+std::string DoingStep(const std::string& step);
 
 // How long an upgrade may take from its activation on, three failed tries of its gate included.
 inline constexpr absl::Duration kUpgradePatience = absl::Minutes(45);

@@ -42,6 +42,13 @@ class Watcher {
     switch (upgrade.state()) {
       case stele::resource::v1::UPGRADE_STATE_GOOD:
         return true;
+      case stele::resource::v1::UPGRADE_STATE_STAGED:
+        // An activation that ends here again has failed; before one, somebody may still ask for it.
+        if (!activated_) {
+          Say(Describe(upgrade));
+          return false;
+        }
+        [[fallthrough]];
       case stele::resource::v1::UPGRADE_STATE_FAILED:
       case stele::resource::v1::UPGRADE_STATE_CANCELLED:
         return Failure(absl::StatusCode::kAborted, ExitCode::kFailed, Describe(upgrade), kLookAtSlots);
@@ -49,6 +56,8 @@ class Watcher {
         Trial(upgrade);
         return false;
       default:
+        activated_ = upgrade.state() == stele::resource::v1::UPGRADE_STATE_ACTIVATED ||
+                     upgrade.state() == stele::resource::v1::UPGRADE_STATE_DRAINING;
         Say(Describe(upgrade));
         return false;
     }
@@ -67,6 +76,7 @@ class Watcher {
   Session& session_;
   Progress& progress_;
   std::string version_;
+  bool activated_ = false;  // or about to be
   bool told_trial_ = false;
 };
 
@@ -121,7 +131,10 @@ std::string Describe(const Upgrade& upgrade) {
   if (upgrade.has_deadline()) by = Rfc3339(absl::FromUnixSeconds(upgrade.deadline().seconds()));
   auto until = [&](absl::string_view word) { return by.empty() ? "" : absl::StrCat(", ", word, " ", by); };
   switch (upgrade.state()) {
+    case stele::resource::v1::UPGRADE_STATE_DRAINING:
+      return WithReason(absl::StrCat("the node is drained for ", version, until("at most until")), upgrade.message());
     case stele::resource::v1::UPGRADE_STATE_STAGING:
+      if (version.empty()) return WithReason("an image is being staged", upgrade.message());
       return WithReason(absl::StrCat(version, " is being staged, ", HumanBytes(upgrade.bytes_done()), " of ",
                                      HumanBytes(upgrade.bytes_total())),
                         upgrade.message());

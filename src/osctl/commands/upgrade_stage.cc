@@ -21,14 +21,6 @@ constexpr uint64_t kSlowest = 32 << 10;  // bytes a second
 constexpr absl::Duration kOverhead = absl::Minutes(10);
 constexpr int kFruitless = 5;
 
-std::string Doing(const std::string& step) {
-  if (step == "check") return "checks";
-  if (step == "prepare") return "prepares the slot";
-  if (step == "write") return "writes";
-  if (step == "verify") return "verifies";
-  return step;
-}
-
 // Of one node; its attempts, one after the other.
 class Staging {
  public:
@@ -117,7 +109,7 @@ class Staging {
     if (attempts_ == 1 || response.offset() > furthest_) alive();
     furthest_ = std::max(furthest_, response.offset());
     if (response.step() != last_.step() || last_attempt_ != attempts_) {
-      progress_.Begin(name_, Doing(response.step()), response.offset(), response.total());
+      progress_.Begin(name_, DoingStep(response.step()), response.offset(), response.total());
     } else {
       progress_.Set(name_, response.offset());
     }
@@ -174,6 +166,14 @@ class Staging {
 };
 
 }  // namespace
+
+std::string DoingStep(const std::string& step) {
+  if (step == "check") return "checks";
+  if (step == "prepare") return "prepares the slot";
+  if (step == "write") return "writes";
+  if (step == "verify") return "verifies";
+  return step;
+}
 
 absl::Status StageImage(Node& node, Session& session, Progress& progress, const image_file::Reader& image,
                         const StageOptions& options) {

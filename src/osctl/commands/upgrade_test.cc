@@ -332,11 +332,79 @@ TEST_F(UpgradeTest, OptionsReachTheNode) {
                                                 "activate confirm: CONFIRM_MODE_AUTO"));
 }
 
+v1::FetchImageResponse Fetched(const std::string& step, uint64_t offset, const std::string& message = "") {
+  v1::FetchImageResponse response;
+  response.set_step(step);
+  response.set_offset(offset);
+  response.set_slot("b");
+  response.set_message(message);
+  if (step != "fetch") response.set_total(1000);
+  if (step != "fetch") response.set_version("0.2.0");
+  return response;
+}
+
+TEST_F(UpgradeTest, FromAUrlTheNodeFetchesAndWeLookOn) {
+  using namespace resource::v1;
+  node_->state().fetch = {Fetched("fetch", 0),     Fetched("check", 0),
+                          Fetched("write", 100),   Fetched("write", 500, "BREAK"),
+                          Fetched("write", 700),   Fetched("write", 700, "it broke; try 2 of 10 in 1s"),
+                          Fetched("verify", 1000), Fetched("staged", 1000)};
+  Then({{UPGRADE_STATE_ACTIVATED, ""}, {UPGRADE_STATE_GOOD, ""}});
+  std::string ca = directory_.File("ca.pem", "a CA");
+  Outcome run = Osctl({"upgrade", "--url", "https://host/a.img", "--ca", ca, "--force"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("the node waits: it broke; try 2 of 10 in 1s\nstaged 0.2.0 in slot b: "));
+  EXPECT_THAT(run.err, HasSubstr("activated 0.2.0; reboots\n0.2.0 runs and is good, after "));
+  std::string fetch = "fetch url: \"https://host/a.img\" ca: \"a CA\" force: true";
+  EXPECT_THAT(node_->state().calls, ElementsAre(fetch, fetch, "activate "));
+}
+
+TEST_F(UpgradeTest, AFetchThatFails) {
+  node_->state().fetch = {Fetched("fetch", 0)};
+  node_->state().answer = {grpc::StatusCode::ABORTED,
+                           "fetch http://host/a.img: nobody answers; given up after 10 tries"};
+  Outcome run = Osctl({"upgrade", "--url", "http://host/a.img"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.err, HasSubstr("stage: fetch http://host/a.img: nobody answers"));
+  node_->state().fetch = {Fetched("fetch", 0)};
+  node_->state().answer = {grpc::StatusCode::PERMISSION_DENIED, "the certificate of 'host' is not trusted"};
+  EXPECT_THAT(Osctl({"upgrade", "--url", "https://host/a.img"}).err, HasSubstr("--ca names the CA"));
+  EXPECT_EQ(Osctl({"upgrade", "--url", "https://host/a.img", "--ca", "/nonexistent"}).code, 8);
+}
+
+TEST_F(UpgradeTest, AFetchIsOnlyTriedOut) {
+  node_->state().fetch = {Fetched("fetch", 0), Fetched("check", 0)};
+  Outcome run = Osctl({"upgrade", "--url", "http://host/a.img", "--dry-run"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("would stage 0.2.0 in slot b from the URL"));
+  EXPECT_THAT(node_->state().calls, ElementsAre("fetch url: \"http://host/a.img\" validate_only: true"));
+}
+
+TEST_F(UpgradeTest, ADrainIsWaitedForAndItsFailureTold) {
+  using namespace resource::v1;
+  Then({{UPGRADE_STATE_DRAINING, "waits for pods default/web to leave"},
+        {UPGRADE_STATE_ACTIVATED, ""},
+        {UPGRADE_STATE_GOOD, ""}});
+  Outcome good = Osctl({"upgrade", "--activate-only"});
+  EXPECT_EQ(good.code, 0) << good.err;
+  EXPECT_THAT(good.err, HasSubstr("the node is drained for 0.2.0: waits for pods default/web to leave"));
+  SetUpgrade(UPGRADE_STATE_STAGED);
+  Then({{UPGRADE_STATE_DRAINING, "waits"},
+        {UPGRADE_STATE_DRAINING, "waits"},
+        {UPGRADE_STATE_STAGED, "not activated: the UKI is rotten"}});
+  Outcome failed = Osctl({"upgrade", "--activate-only"});
+  EXPECT_EQ(failed.code, 1);
+  EXPECT_THAT(failed.err, HasSubstr("0.2.0 is staged, from 0.1.0: not activated: the UKI is rotten"));
+}
+
 TEST_F(UpgradeTest, WrongCommandLines) {
   const std::vector<std::vector<std::string>> all = {
       {"upgrade"},
       {"upgrade", "--image", file_, "--activate-only"},
       {"upgrade", "--activate-only", "--stage-only"},
+      {"upgrade", "--image", file_, "--url", "http://host/"},
+      {"upgrade", "--activate-only", "--url", "http://host/"},
+      {"upgrade", "--image", file_, "--ca", file_},
       {"upgrade", "--activate-only", "--force"},
       {"upgrade", "--image", file_, "--stage-only", "--at", "+5m"},
       {"upgrade", "--image", file_, "--confirm", "maybe"},

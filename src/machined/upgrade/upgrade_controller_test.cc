@@ -1,0 +1,180 @@
+#include "machined/upgrade/upgrade_controller.h"
+
+#include "machined/upgrade/controller_fixture.h"
+#include "machined/upgrade/kexec.h"
+
+namespace stele::machined {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using namespace resource::v1;
+
+class UpgradeControllerTest : public UpgradeNode {};
+
+std::string Message(const absl::Status& status) { return std::string(status.message()); }
+
+TEST_F(UpgradeControllerTest, ActivatesAndReboots) {
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_EQ(*Activate(), "0.2.0");
+  RunUntil([this] { return !reboots_.empty(); });
+  EXPECT_THAT(reboots_, ElementsAre("upgrade to 0.2.0"));
+  EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi", "stele-2+3.efi"));
+  EXPECT_EQ(upgrades_->Ready().code(), Code::kUnavailable);
+}
+
+TEST_F(UpgradeControllerTest, NothingStagedIsNothingToActivate) {
+  Start();
+  RunUntil(UPGRADE_STATE_NONE);
+  EXPECT_EQ(Activate().status().code(), Code::kFailedPrecondition);
+}
+
+TEST_F(UpgradeControllerTest, APlanIsKeptAndCarriedOutByWhoeverRunsThen) {
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_TRUE(Activate({.at = absl::Now() + absl::Seconds(2)}).ok());
+  RunUntil(UPGRADE_STATE_PLANNED);
+  EXPECT_THAT(reboots_, ElementsAre());
+  Stop();
+  Start();
+  RunUntil([this] { return !reboots_.empty(); });
+  EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi", "stele-2+3.efi"));
+}
+
+TEST_F(UpgradeControllerTest, DrainsFirst) {
+  config_.mutable_upgrade()->set_drain_timeout(60);
+  drain_ = {false, "pods default/web to leave"};
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_EQ(*Activate(), "0.2.0");
+  RunUntil([this] { return !Shown().message().empty(); });
+  EXPECT_EQ(Shown().state(), UPGRADE_STATE_DRAINING);
+  EXPECT_EQ(Shown().message(), "waits for pods default/web to leave");
+  EXPECT_TRUE(Shown().has_deadline());
+  EXPECT_THAT(Message(Activate().status()), HasSubstr("is being drained"));
+  EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi"));
+  // A machined that was killed goes on with it.
+  Stop();
+  Start();
+  RunUntil(UPGRADE_STATE_DRAINING);
+  drain_ = {};
+  RunUntil([this] { return !reboots_.empty(); });
+  EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi", "stele-2+3.efi"));
+}
+
+TEST_F(UpgradeControllerTest, ADrainEndsAtItsTime) {
+  config_.mutable_upgrade()->set_drain_timeout(2);
+  drain_ = {false, "pods default/web to leave"};
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  absl::Time began = absl::Now();
+  EXPECT_TRUE(Activate().ok());
+  RunUntil([this] { return !reboots_.empty(); });
+  EXPECT_GT(absl::Now() - began, absl::Milliseconds(900));  // whole seconds
+  EXPECT_LT(absl::Now() - began, absl::Seconds(6));
+}
+
+TEST_F(UpgradeControllerTest, ADrainMayBeCancelled) {
+  config_.mutable_upgrade()->set_drain_timeout(60);
+  drain_ = {false, "pods default/web to leave"};
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_TRUE(Activate().ok());
+  EXPECT_EQ(*Ask([this](auto done) { upgrades_->Cancel("a test", done); }), "0.2.0");
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_THAT(reboots_, ElementsAre());
+}
+
+TEST_F(UpgradeControllerTest, AnActivationThatFailsAfterTheDrainIsTold) {
+  config_.mutable_upgrade()->set_drain_timeout(60);
+  drain_ = {false, "pods default/web to leave"};
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_TRUE(Activate().ok());
+  WriteTestFile(node_->Uki("stele-2.new"), "rotten");
+  drain_ = {};
+  RunUntil([this] { return Shown().state() == UPGRADE_STATE_STAGED && !Shown().message().empty(); });
+  EXPECT_THAT(Shown().message(), HasSubstr("not activated: "));
+  EXPECT_THAT(reboots_, ElementsAre());
+  EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi"));
+}
+
+TEST_F(UpgradeControllerTest, ATrialThatNeverGetsHealthyEndsWithAReason) {
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_TRUE(Activate({.options = {.no_reboot = true}}).ok());
+  Stop();
+  std::filesystem::rename(node_->Uki("stele-2+3.efi"), node_->Uki("stele-2+2-1.efi"));
+  place_ = node_->PlaceOnTrial(ImageHash(), "stele-2+2-1.efi");
+  Start();
+  RunUntil([this] { return !reboots_.empty(); });
+  EXPECT_THAT(reboots_, ElementsAre("trial of 0.2.0 failed"));
+  std::vector<std::string> passed_over;
+  EXPECT_THAT(node_->Store().Load(&passed_over).message(), HasSubstr("there was still to wait for"));
+  EXPECT_FALSE(trial_ended_);
+  EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi", "stele-2+2-1.efi"));
+}
+
+TEST_F(UpgradeControllerTest, ABlessingWhoseWordToInitWasCutIsDoneAgain) {
+  place_ = node_->PlaceOnTrial(ImageHash(), "stele-2+2-1.efi");
+  WriteTestFile(node_->Uki("stele-2.efi"), MakeUki(ImageHash()));
+  Start();
+  RunUntil([this] { return trial_ended_; });
+  EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi", "stele-2.efi"));
+}
+
+TEST_F(UpgradeControllerTest, OneVerbAtATime) {
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_TRUE(upgrades_->BeginStaging().ok());
+  EXPECT_EQ(upgrades_->BeginStaging().status().code(), Code::kResourceExhausted);
+  EXPECT_EQ(Activate().status().code(), Code::kResourceExhausted);
+}
+
+TEST_F(UpgradeControllerTest, KexecOnlyIntoTheImageThatTheNextBootTakes) {
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  auto kexec = [this] {
+    return Message(Ask([this](auto done) { upgrades_->LoadForKexec(/*validate_only=*/true, done); }).status());
+  };
+  EXPECT_THAT(kexec(), HasSubstr("the manifest of the image in slot a is not known"));
+  // The running image with its manifest: whole, then not.
+  image_file::TestImage running = GoodImage("0.1.5", 9, key_);
+  place_.running_root_hash = absl::BytesToHexString(running.manifest.verity().root_hash());
+  WriteTestFile(node_->Uki("stele-1.efi"), running.parts[1]);
+  ASSERT_TRUE(node_->Store().SaveManifest("a", running.HeaderBytes()).ok());
+  Stop();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_EQ(kexec(), "");
+  WriteTestFile(node_->Uki("stele-1.efi"), running.parts[1] + "x");
+  EXPECT_THAT(kexec(), HasSubstr("stele-1.efi"));
+  WriteTestFile(node_->Uki("stele-1.efi"), running.parts[1]);
+  EXPECT_TRUE(Activate({.options = {.no_reboot = true}}).ok());
+  EXPECT_THAT(kexec(), HasSubstr("the next boot takes another image, stele-2+3.efi"));
+}
+
+TEST(MayKexec, NotOnTrialNorWhileDraining) {
+  Survey survey;
+  survey.running = BootEntry{.number = 1};
+  survey.entries = {{*survey.running, "hash"}};
+  EXPECT_TRUE(MayKexec(survey, false).ok());
+  EXPECT_THAT(Message(MayKexec(survey, true)), HasSubstr("is on trial"));
+  survey.record.set_state(UPGRADE_STATE_DRAINING);
+  EXPECT_THAT(Message(MayKexec(survey, false)), HasSubstr("is being drained"));
+  survey.running.reset();
+  EXPECT_THAT(Message(MayKexec(survey, false)), HasSubstr("the ESP does not hold"));
+}
+
+}  // namespace
+}  // namespace stele::machined

@@ -1,0 +1,165 @@
+// From an image that is staged to one that the next boot tries: the plan, the drain, the activation.
+//
+// PLANNED: at its time the drain begins. DRAINING: the drain is asked each second (drain.h); when it is done or its
+// time has passed, the image is activated. Both are in the record, with their time, so whichever machined runs then
+// goes on. ACTIVATED: the rename was made, the reboot follows.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "machined/upgrade/upgrade_controller.h"
+#include "stele/resource/v1/network.pb.h"
+
+namespace stele::machined {
+namespace {
+
+constexpr absl::Duration kPlanPause = absl::Seconds(20);  // wall clocks jump: never sleep to the end
+constexpr absl::Duration kDrainPause = absl::Seconds(1);
+constexpr absl::Duration kAnswerFirst = absl::Milliseconds(300);
+
+absl::Status Always() { return absl::OkStatus(); }
+
+ActivateOptions OptionsOf(const UpgradeRecord& record) {
+  return {record.asked_by(), record.manual(), record.no_reboot()};
+}
+
+}  // namespace
+
+void UpgradeController::Plan(const Activation& activation, Done done) {
+  if (survey_->record.state() == resource::v1::UPGRADE_STATE_ACTIVATED) {
+    return done(absl::FailedPreconditionError("the image is activated already: the next boot tries it"));
+  }
+  UpgradeRecord record = survey_->record;
+  record.set_state(resource::v1::UPGRADE_STATE_PLANNED);
+  SetTime(absl::Now(), *record.mutable_since());
+  SetTime(activation.at, *record.mutable_at());
+  record.set_asked_by(activation.options.asked_by);
+  record.set_manual(activation.options.manual);
+  record.set_no_reboot(activation.options.no_reboot);
+  Operate(
+      [store = store(), record](std::vector<std::string>*) -> absl::StatusOr<std::string> {
+        RETURN_IF_ERROR(store.Save(record));
+        return record.version();
+      },
+      [this, done, record](const absl::StatusOr<std::string>& result) {
+        if (result.ok()) {
+          node_->Emit("upgrade", *result,
+                      absl::StrCat("activation planned for ",
+                                   absl::FormatTime(absl::RFC3339_sec, TimeOf(record.at()), absl::UTCTimeZone()),
+                                   " by ", record.asked_by()));
+        }
+        done(result);
+      });
+}
+
+void UpgradeController::CheckPlan() {
+  if (!survey_.has_value() || busy_ || ending_ || survey_->record.state() != resource::v1::UPGRADE_STATE_PLANNED)
+    return;
+  absl::Time at = TimeOf(survey_->record.at());
+  // A clock that no server has set yet may be anywhere.
+  const auto* clock = node_->store().Find<resource::v1::TimeStatus>("clock");
+  bool unset = clock != nullptr && clock->servers_size() > 0 && !clock->synchronized();
+  if (absl::Now() < at || unset) return LookAgain(std::min(kPlanPause, std::max(absl::Seconds(1), at - absl::Now())));
+  Drain(OptionsOf(survey_->record), [this](const absl::StatusOr<std::string>& result) {
+    if (result.ok()) return;
+    node_->Emit("upgrade", survey_->record.version(), absl::StrCat("planned activation: ", result.status().message()),
+                machine::v1::SEVERITY_ERROR);
+    LookAgain(kPlanPause);
+  });
+}
+
+// --- the drain
+
+void UpgradeController::Drain(const ActivateOptions& options, Done done) {
+  const config::v1::MachineConfig* config = node_->config();
+  absl::Duration timeout = absl::Seconds(config == nullptr ? 0 : config->upgrade().drain_timeout());
+  const std::string version = survey_->record.version();
+  DrainCheck check = timeout > absl::ZeroDuration() ? hands_.drain(*node_) : DrainCheck();
+  if (check.done) {
+    node_->Emit("upgrade", version,
+                timeout > absl::ZeroDuration() ? "drain: nothing to wait for"
+                                               : "drain skipped: no upgrade.drainTimeout is configured");
+    return ActivateNow(options, std::move(done));
+  }
+  UpgradeRecord record = survey_->record;
+  record.set_state(resource::v1::UPGRADE_STATE_DRAINING);
+  SetTime(absl::Now(), *record.mutable_since());
+  SetTime(absl::Now() + timeout, *record.mutable_at());
+  record.clear_message();
+  record.set_asked_by(options.asked_by);
+  record.set_manual(options.manual);
+  record.set_no_reboot(options.no_reboot);
+  Operate(
+      [store = store(), record](std::vector<std::string>*) -> absl::StatusOr<std::string> {
+        RETURN_IF_ERROR(store.Save(record));
+        return record.version();
+      },
+      [this, done, check, timeout](const absl::StatusOr<std::string>& result) {
+        if (result.ok()) {
+          drain_ends_ = absl::InfiniteDuration();
+          node_->Emit("upgrade", *result,
+                      absl::StrCat("drain: waits at most ", absl::FormatDuration(timeout), " for ", check.waits_for));
+        }
+        done(result);
+      });
+}
+
+void UpgradeController::CheckDrain() {
+  if (!survey_.has_value() || busy_ || ending_ || survey_->record.state() != resource::v1::UPGRADE_STATE_DRAINING)
+    return;
+  const UpgradeRecord& record = survey_->record;
+  // A clock that jumps back must not lengthen it: it ends by ours as well.
+  if (drain_ends_ == absl::InfiniteDuration()) drain_ends_ = Uptime() + (TimeOf(record.at()) - TimeOf(record.since()));
+  bool late = absl::Now() >= TimeOf(record.at()) || Uptime() >= drain_ends_;
+  DrainCheck check = hands_.drain(*node_);
+  drain_waits_for_ = check.done ? "" : absl::StrCat("waits for ", check.waits_for);
+  if (!check.done && !late) return LookAgain(kDrainPause);
+  node_->Emit("upgrade", record.version(),
+              check.done ? "drained" : absl::StrCat("drain timed out, goes on without: ", drain_waits_for_),
+              check.done ? machine::v1::SEVERITY_INFO : machine::v1::SEVERITY_WARNING);
+  ActivateNow(OptionsOf(record), [this](const absl::StatusOr<std::string>& result) {
+    if (!result.ok()) GiveUpActivation(result.status());
+  });
+}
+
+// Nobody waits for the answer any more: the record tells it.
+void UpgradeController::GiveUpActivation(const absl::Status& why) {
+  UpgradeRecord record = survey_->record;
+  record.set_state(resource::v1::UPGRADE_STATE_STAGED);
+  record.clear_at();
+  record.set_message(absl::StrCat("not activated: ", why.message()));
+  SetTime(absl::Now(), *record.mutable_since());
+  node_->Emit("upgrade", record.version(), record.message(), machine::v1::SEVERITY_ERROR);
+  Operate(
+      [store = store(), record](std::vector<std::string>*) -> absl::StatusOr<std::string> {
+        RETURN_IF_ERROR(store.Save(record));
+        return record.version();
+      },
+      [this](const absl::StatusOr<std::string>& result) {
+        if (!result.ok()) node_->Emit("upgrade", "records", result.status().message(), machine::v1::SEVERITY_ERROR);
+      });
+}
+
+// --- the activation
+
+void UpgradeController::ActivateNow(const ActivateOptions& options, Done done) {
+  Operate(
+      [place = *place_, store = store(), options, version = survey_->record.version(),
+       add = hands_.add_boot_entries](std::vector<std::string>* warnings) -> absl::StatusOr<std::string> {
+        auto entries = [&](const std::string& loader) { return add(loader, place.esp_partition); };
+        RETURN_IF_ERROR(ActivateStaged(place, store, entries, options, Always, warnings));
+        return version;
+      },
+      [this, done, options](const absl::StatusOr<std::string>& result) {
+        if (!result.ok()) return done(result);
+        node_->Emit("upgrade", *result,
+                    absl::StrCat(*result, " activated by ", options.asked_by, ": the next boot tries it"));
+        ending_ = !options.no_reboot;
+        done(result);
+        if (options.no_reboot) return;
+        // The answer first: what follows takes the API away.
+        loop_.After(kAnswerFirst, [this, version = *result] { hands_.reboot(absl::StrCat("upgrade to ", version)); });
+      });
+}
+
+}  // namespace stele::machined
