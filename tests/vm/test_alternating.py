@@ -32,14 +32,16 @@ def running(node):
     return next(slot["body"] for slot in node.get("slots").values() if slot["body"].get("running"))
 
 
-def kept(node):
-    """What the pod said at its last start in this boot: (start, damaged, beats before)."""
+def kept(node, least):
+    """What the pod said at its last start, once that is the `least`th: (start, damaged, beats before). Until the kubelet has started it
+    anew, the log is that of the boot before."""
 
     def told():
         pod = next((pod for pod in node.get("pods") if pod.startswith("default/keep")), None)
-        return pod and re.findall(r"keep start (\d+), damaged (\d+), beats before (\d+)", node.osctl("logs", pod, "--timeout", "5s"))
+        found = re.findall(r"keep start (\d+), damaged (\d+), beats before (\d+)", node.osctl("logs", pod, "--timeout", "5s")) if pod else []
+        return found and int(found[-1][0]) >= least and tuple(map(int, found[-1]))
 
-    return tuple(map(int, node.wait_for("the pod says what it found", told, 240)[-1]))
+    return node.wait_for(f"the pod says what it found at start {least}", told, 240)
 
 
 def at_rest(node):
@@ -71,11 +73,11 @@ def test_up_and_down_by_turns_with_a_pod(request):
         node.wait_api(120)
         node.import_image(harness.probe_image())
         version = running(node)["version"]
-        start, damaged, beats = kept(node)
+        start, damaged, beats = kept(node, 1)
         assert (start, damaged, beats) == (1, 0, 0)
         for number, (version, image) in zip(range(1, turns + 1), images(version)):
             figures.append(turn(node, image, version))
-            start, damaged, beats = kept(node)
+            start, damaged, beats = kept(node, number + 1)
             figures[-1] |= {"start": start, "beats": beats}
             assert damaged == 0 and start == number + 1, f"turn {number}: start {start}, {damaged} of the files before are damaged"
             assert beats > 0, "the pod's last writes of the boot before are lost"
