@@ -1,6 +1,6 @@
-"""A container image of one static program, as an OCI archive that `osctl image import` and `ctr image import` take.
+"""A container image of one static program or of a tree, as an OCI archive that `osctl image import` and `ctr image import` take.
 
-Every byte follows from the program: fixed times, sorted JSON, one uncompressed layer.
+Every byte follows from what goes in: fixed times, root's ids, sorted JSON, one uncompressed layer.
 """
 
 import hashlib
@@ -13,11 +13,26 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
 def write(out: pathlib.Path, reference: str, program: pathlib.Path, user: str) -> None:
-    name = program.name
-    layer = tar([(name, program.read_bytes(), 0o755)])
+    layer = tar([(program.name, program.read_bytes(), 0o755)])
+    write_layer(out, reference, layer, {"Entrypoint": [f"/{program.name}"], "User": user})
+
+
+def write_tree(out: pathlib.Path, reference: str, tree: pathlib.Path, entrypoint: list[str]) -> None:
+    """The files below `tree`, all of them root's."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        archive.add(tree, arcname=".", filter=of_root)
+    write_layer(out, reference, layer.getvalue(), {"Entrypoint": entrypoint, "User": "0:0"})
+
+
+def of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid, entry.gid, entry.uname, entry.gname, entry.mtime = 0, 0, "", "", 0
+    return entry
+
+
+def write_layer(out: pathlib.Path, reference: str, layer: bytes, settings: dict) -> None:
     config = encode({
-        "architecture": "amd64", "os": "linux",
-        "config": {"Entrypoint": [f"/{name}"], "User": user},
+        "architecture": "amd64", "os": "linux", "config": settings,
         "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
     })
     manifest = encode({

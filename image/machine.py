@@ -17,8 +17,6 @@ import devices
 import qemu
 import qmp
 
-# TCG carries `rep movsb` and `rep stosb` out byte by byte; a kernel that is not told of fast ones copies eight at a time.
-CPU = {"kvm": "max", "tcg": "max,-erms,-fsrm,-fzrm,-fsrs"}
 MEDIA = ("kernel", "disk", "iso", "pxe")
 
 
@@ -34,6 +32,7 @@ class Options:
     memory: int = 1536  # MiB
     processors: int = 2
     port: int = 0  # on 127.0.0.1, forwarded to the node's API; 0: a free one
+    forwards: tuple[int, ...] = ()  # more ports of the guest, each to a free one here: Machine.forwarded
     bus: str = "virtio"  # of the disks: virtio, nvme, scsi, sata
     sector: int = 512  # bytes of a sector, of all disks
     disk_size: int = 4 << 30  # of the system disk; a disk image that is smaller grows
@@ -58,6 +57,7 @@ class Machine:
         self.folder, self.image, self.options = folder.absolute(), image.absolute(), options
         self.serial = self.folder / "serial.log"
         self.port = options.port or free_port()
+        self.forwarded = {port: free_port() for port in options.forwards}
         self._process: subprocess.Popen | None = None
 
     def start(self) -> None:
@@ -112,7 +112,7 @@ class Machine:
         # A SATA controller with nothing behind it costs a boot three modules and the probing of six links.
         command = [*found.command, "-name", "stele", "-machine", f"q35,sata={'on' if options.bus == 'sata' else 'off'}",
                    "-accel", "kvm" if accelerator == "kvm" else "tcg,thread=multi",
-                   "-cpu", CPU[accelerator], "-smp", options.processors, "-m", options.memory, "-display", "none", "-nodefaults",
+                   "-cpu", qemu.processor(accelerator), "-smp", options.processors, "-m", options.memory, "-display", "none", "-nodefaults",
                    "-serial", f"file:{self.serial}", "-qmp", f"unix:{self.folder / 'qmp.sock'},server=on,wait=off",
                    "-device", "virtio-rng-pci"]
         if options.config:
@@ -126,7 +126,9 @@ class Machine:
         return [str(word) for word in command]
 
     def _network(self, medium: str) -> list:
-        net, device = f"user,id=net0,hostfwd=tcp:127.0.0.1:{self.port}-:50000", "virtio-net-pci,netdev=net0,romfile="
+        ports = {50000: self.port} | self.forwarded
+        net = "user,id=net0" + "".join(f",hostfwd=tcp:127.0.0.1:{ours}-:{theirs}" for theirs, ours in ports.items())
+        device = "virtio-net-pci,netdev=net0,romfile="
         if medium == "pxe":
             net += f",tftp={self.image / 'pxe'},bootfile=stele-medium.efi"
             device += ",bootindex=0" if self.options.medium_first else ""

@@ -63,7 +63,7 @@ def boot(folder: pathlib.Path, disk: pathlib.Path, loaders: list[str], seconds: 
     nvram, serial = folder / "vars.fd", folder / "serial.log"
     nvram.write_bytes(flash or variables(found.ovmf_vars.read_bytes(), loaders))
     serial.unlink(missing_ok=True)
-    command = [*found.command, "-machine", "q35,sata=off", "-accel", qemu.accelerator(), "-cpu", "max", "-m", "256", "-display", "none", "-nodefaults",
+    command = [*found.command, "-machine", "q35,sata=off", "-accel", qemu.accelerator(), "-cpu", qemu.processor(qemu.accelerator()), "-m", "256", "-display", "none", "-nodefaults",
                "-net", "none", "-serial", f"file:{serial}",
                "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={found.ovmf_code}",
                "-drive", f"if=pflash,format=raw,unit=1,file={nvram}", *drive(disk, log, first=flash is None)]

@@ -81,7 +81,7 @@ def record(folder: pathlib.Path, scenario: str, disk: pathlib.Path, payload: dic
     serial.unlink(missing_ok=True)
     found = qemu.find()
     command = [*found.command, *(firmware.recorded_flash(found, flash, flash_log) if flash else ["-machine", "q35,sata=off"]),
-               "-accel", qemu.accelerator(), "-cpu", "max", "-m", "512", "-display", "none",
+               "-accel", qemu.accelerator(), "-cpu", qemu.processor(qemu.accelerator()), "-m", "512", "-display", "none",
                "-nodefaults", "-net", "none", "-no-reboot", "-serial", f"file:{serial}", "-kernel", kernel().image, "-initrd", archive,
                "-append", f"console=ttyS0 quiet panic=1 cryptomgr.notests no_timer_check lab={scenario}", *firmware.drive(disk, log, first=flash is None)]
     try:

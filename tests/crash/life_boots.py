@@ -40,7 +40,7 @@ def boot(folder: pathlib.Path, disk: pathlib.Path, loaders: list[str]) -> str | 
     found, serial, nvram = qemu.find(), folder / "serial.log", folder / "vars.fd"
     nvram.write_bytes(firmware.variables(found.ovmf_vars.read_bytes(), loaders))
     serial.unlink(missing_ok=True)
-    command = [*found.command, "-machine", "q35,sata=off", "-accel", qemu.accelerator(), "-cpu", "max", "-m", "1024", "-display", "none",
+    command = [*found.command, "-machine", "q35,sata=off", "-accel", qemu.accelerator(), "-cpu", qemu.processor(qemu.accelerator()), "-m", "1024", "-display", "none",
                "-nodefaults", "-net", "none", "-serial", f"file:{serial}", "-snapshot",
                "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={found.ovmf_code}",
                "-drive", f"if=pflash,format=raw,unit=1,file={nvram}", "-drive", f"if=none,id=disk0,format=raw,file={disk}",

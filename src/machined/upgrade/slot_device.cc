@@ -56,6 +56,11 @@ absl::Status SlotDevice::Flush() {
   return absl::OkStatus();
 }
 
+absl::Status SlotDevice::ReadBack(uint64_t begin, uint64_t end, const ReadSink& sink) {
+  RETURN_IF_ERROR(Flush());
+  return Annotate(ReadDirect(fd_.get(), begin, end - begin, *buffer_, sink), absl::StrCat("read back ", path_));
+}
+
 absl::Status SlotDevice::Verify(const PartHashes& part, const KeepGoing& keep_going) const {
   DropCache(fd_.get());
   return Annotate(CompareAll(fd_.get(), part, keep_going), absl::StrCat("read back ", path_));

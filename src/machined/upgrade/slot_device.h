@@ -29,6 +29,8 @@ class SlotDevice {
   absl::Status Write(uint64_t offset, absl::string_view bytes);
   // What was written is on the disk.
   absl::Status Flush();
+  // Reads bytes [begin, end) back from the disk, after what was written has got there. `begin` is a multiple of 4096.
+  absl::Status ReadBack(uint64_t begin, uint64_t end, const ReadSink& sink);
   // Reads all of it back. DATA_LOSS where it is not the part.
   absl::Status Verify(const PartHashes& part, const KeepGoing& keep_going) const;
 

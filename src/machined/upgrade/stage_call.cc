@@ -12,6 +12,8 @@ namespace {
 constexpr absl::Duration kIdle = absl::Seconds(30);
 constexpr absl::Duration kReportPause = absl::Milliseconds(200);
 constexpr size_t kMaxChunk = 256 * 1024;
+// Enough that the client, apid and the network go on while a chunk is hashed, written and read back.
+constexpr size_t kAhead = 2 << 20;
 
 }  // namespace
 
@@ -21,10 +23,27 @@ StageCall::StageCall(NodeApi& api, grpc::CallbackServerContext* context)
 }
 
 void StageCall::OnReadDone(bool ok) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  ended_ = !ok;
-  arrived_ = true;
-  changed_.notify_all();
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    reading_ = false;
+    ended_ = !ok;
+    if (ok) {
+      ahead_bytes_ += request_.ByteSizeLong();
+      ahead_.push_back(std::move(request_));
+    }
+    changed_.notify_all();
+  }
+  if (ok) ReadAhead();
+}
+
+void StageCall::ReadAhead() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (reading_ || ended_ || cancelled_ || ahead_bytes_ >= kAhead) return;
+    reading_ = true;
+    request_.Clear();
+  }
+  StartRead(&request_);
 }
 
 void StageCall::OnWriteDone(bool ok) {
@@ -75,10 +94,10 @@ absl::StatusOr<UpgradeController::StagingGround> StageCall::BeginOnOwner() {
 
 absl::Status StageCall::Stage() {
   ASSIGN_OR_RETURN(bool first, Read());
-  if (!first || !request_.has_begin())
+  if (!first || !taken_.has_begin())
     return absl::InvalidArgumentError("the first request is `begin`, with the image's header");
-  StageRequest request = {std::move(*request_.mutable_begin()->mutable_header()), request_.begin().force(),
-                          request_.begin().validate_only(), caller_};
+  StageRequest request = {std::move(*taken_.mutable_begin()->mutable_header()), taken_.begin().force(),
+                          taken_.begin().validate_only(), caller_};
   validate_only_ = request.validate_only;
   ASSIGN_OR_RETURN(UpgradeController::StagingGround ground, BeginOnOwner());
   began_ = true;
@@ -99,17 +118,21 @@ absl::Status StageCall::Stage() {
 
 absl::StatusOr<bool> StageCall::Read() {
   absl::Time began = absl::Now();
-  std::unique_lock<std::mutex> lock(mutex_);
-  if (cancelled_) return absl::CancelledError("the client went away");
-  arrived_ = false;
-  request_.Clear();
-  StartRead(&request_);
-  if (!changed_.wait_for(lock, absl::ToChronoNanoseconds(kIdle), [this] { return arrived_ || cancelled_; })) {
-    return absl::DeadlineExceededError("no byte of the image arrived for 30 s");
+  ReadAhead();
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (!changed_.wait_for(lock, absl::ToChronoNanoseconds(kIdle),
+                           [this] { return !ahead_.empty() || ended_ || cancelled_; })) {
+      return absl::DeadlineExceededError("no byte of the image arrived for 30 s");
+    }
+    if (cancelled_) return absl::CancelledError("the client went away");
+    if (ahead_.empty()) return false;
+    taken_ = std::move(ahead_.front());
+    ahead_.pop_front();
+    ahead_bytes_ -= taken_.ByteSizeLong();
   }
-  if (cancelled_) return absl::CancelledError("the client went away");
-  if (ended_) return false;
-  RETURN_IF_ERROR(floor_.Add(absl::Now() - began, request_.ByteSizeLong()));
+  ReadAhead();
+  RETURN_IF_ERROR(floor_.Add(absl::Now() - began, taken_.ByteSizeLong()));
   return true;
 }
 
@@ -117,9 +140,9 @@ absl::StatusOr<std::string> StageCall::NextChunk() {
   for (;;) {
     ASSIGN_OR_RETURN(bool more, Read());
     if (!more) return std::string();
-    if (request_.has_begin()) return absl::InvalidArgumentError("`begin` may only come first");
-    if (request_.chunk().size() > kMaxChunk) return absl::InvalidArgumentError("a chunk may have at most 256 KiB");
-    if (!request_.chunk().empty()) return std::move(*request_.mutable_chunk());
+    if (taken_.has_begin()) return absl::InvalidArgumentError("`begin` may only come first");
+    if (taken_.chunk().size() > kMaxChunk) return absl::InvalidArgumentError("a chunk may have at most 256 KiB");
+    if (!taken_.chunk().empty()) return std::move(*taken_.mutable_chunk());
   }
 }
 

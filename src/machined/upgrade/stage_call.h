@@ -1,10 +1,11 @@
-// One call of StageImage. gRPC's threads bring requests, a thread of its own stages them, asking for the next only
-// when the last is on the disk: a fast client waits, and nothing piles up. Includes gRPC: for *_service.cc only.
+// One call of StageImage. gRPC's threads bring requests, a thread of its own stages them. What arrives while that one is
+// at the disk waits here, kAhead bytes at most: then a fast client waits. Includes gRPC: for *_service.cc only.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
 #include <condition_variable>
+#include <deque>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -33,8 +34,10 @@ class StageCall : public grpc::ServerBidiReactor<machine::v1::StageImageRequest,
   void Run();
   absl::Status Stage();
   absl::StatusOr<UpgradeController::StagingGround> BeginOnOwner();
-  // The next request; nothing at the stream's end.
+  // The next request, into `taken_`; false at the stream's end.
   absl::StatusOr<bool> Read();
+  // Begins to read one more where there is room for it. Not with the lock held.
+  void ReadAhead();
   absl::StatusOr<std::string> NextChunk();
   void Report(const Staging& staging, const Staging::Progress& progress, const std::string& slot);
   void Write(machine::v1::StageImageResponse response);
@@ -45,15 +48,18 @@ class StageCall : public grpc::ServerBidiReactor<machine::v1::StageImageRequest,
   std::string caller_;
   std::string version_;  // once it is known
   bool validate_only_ = false;
-  bool began_ = false;  // the controller waits for our end
-  machine::v1::StageImageRequest request_;
+  bool began_ = false;   // the controller waits for our end
+  machine::v1::StageImageRequest taken_;
   machine::v1::StageImageResponse response_;
   RateFloor floor_;
   absl::Time reported_ = absl::InfinitePast();
   std::string reported_step_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool arrived_ = false;
+  machine::v1::StageImageRequest request_;  // gRPC's while it reads
+  bool reading_ = false;
+  std::deque<machine::v1::StageImageRequest> ahead_;  // arrived and not taken
+  size_t ahead_bytes_ = 0;
   bool ended_ = false;
   bool cancelled_ = false;
   bool writing_ = false;

@@ -5,7 +5,6 @@
 #include "absl/strings/escaping.h"
 #include "absl/time/clock.h"
 #include "image_file/chunk_check.h"
-#include "image_file/version.h"
 #include "machined/upgrade/loader.h"
 
 namespace stele::machined {
@@ -13,8 +12,8 @@ namespace {
 
 using image::v1::PartKind;
 
-// For directories, and so that the file system is never quite full.
-constexpr uint64_t kEspMargin = 256 * 1024;
+// The root is read back in pieces of this size while the next bytes are under way: each is a flush of the disk.
+constexpr uint64_t kReadBack = 8 << 20;
 
 std::string RootHash(const image_file::Header& header) { return header.manifest.verity().root_hash(); }
 std::string RootHashHex(const image_file::Header& header) { return absl::BytesToHexString(RootHash(header)); }
@@ -22,6 +21,12 @@ std::string RootHashHex(const image_file::Header& header) { return absl::BytesTo
 PartHashes HashesOf(const image_file::Header& header, int part) {
   const image::v1::Part& p = header.part(part);
   return {p.size(), p.sha256(), {p.chunks().begin(), p.chunks().end()}, header.manifest.chunk_size()};
+}
+
+absl::Status VerifyUki(const UpgradePlace& place, const image_file::Header& header, uint64_t number) {
+  ASSIGN_OR_RETURN(Esp esp, Esp::Open(place.esp.target()));
+  const image::v1::Part& uki = header.part(header.Find(PartKind::PART_KIND_UKI));
+  return esp.VerifyWritten(number, {uki.size(), uki.sha256(), RootHashHex(header)});
 }
 
 }  // namespace
@@ -52,84 +57,6 @@ absl::Status Staging::Run() {
   }
   callbacks_.progress({"staged", header_.total_size});
   return absl::OkStatus();
-}
-
-// --- check
-
-absl::Status Staging::Check() {
-  ASSIGN_OR_RETURN(header_, image_file::ParseHeader(request_.header));
-  if (header_.signed_size != request_.header.size()) {
-    return absl::InvalidArgumentError("the header has more bytes than it says");
-  }
-  RETURN_IF_ERROR(keys_.Verify(header_.manifest_bytes, header_.signatures).status());
-  if (place_.trial) {
-    return absl::FailedPreconditionError(
-        "the image that runs is on trial: nothing is staged before it is known to be good");
-  }
-  if (header_.manifest.architecture() != place_.architecture) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the image is for ", header_.manifest.architecture(), ", this machine is ", place_.architecture));
-  }
-  if (RootHashHex(header_) == place_.running_root_hash) {
-    return absl::FailedPreconditionError(absl::StrCat("this very image, ", version(), ", runs already"));
-  }
-  if (!request_.force) RETURN_IF_ERROR(CheckVersions());
-  if (!request_.force) RETURN_IF_ERROR(CheckHistory());
-  return CheckSpace();
-}
-
-absl::Status Staging::CheckVersions() const {
-  ASSIGN_OR_RETURN(image_file::Version image, image_file::ParseVersion(version()));
-  ASSIGN_OR_RETURN(image_file::Version running, image_file::ParseVersion(place_.running_version));
-  if (!header_.manifest.minimum_version().empty()) {
-    ASSIGN_OR_RETURN(image_file::Version minimum, image_file::ParseVersion(header_.manifest.minimum_version()));
-    if (image_file::CompareVersions(running, minimum) < 0) {
-      return absl::FailedPreconditionError(absl::StrCat(version(), " may be staged from ",
-                                                        header_.manifest.minimum_version(), " on; this is ",
-                                                        place_.running_version));
-    }
-  }
-  // Nor may it be older than what the image that runs came from: its data may be of a form that only later ones know.
-  std::vector<std::string> passed_over;
-  std::optional<image_file::Header> own = store_.Manifest(place_.running_slot, &passed_over);
-  if (!own.has_value() || own->manifest.minimum_version().empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(image_file::Version oldest, image_file::ParseVersion(own->manifest.minimum_version()));
-  if (image_file::CompareVersions(image, oldest) >= 0) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(version(), " is older than ", own->manifest.minimum_version(),
-                                                    ", the oldest that may follow ", place_.running_version));
-}
-
-absl::Status Staging::CheckHistory() const {
-  std::vector<std::string> passed_over;
-  for (const FailedImage& failure : store_.Failures(&passed_over)) {
-    if (failure.root_hash() != RootHash(header_)) continue;
-    return absl::FailedPreconditionError(
-        absl::StrCat("this image, ", version(), ", failed on this node: ", failure.reason()));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Staging::CheckSpace() const {
-  ASSIGN_OR_RETURN(SlotDevice slot, SlotDevice::Open(place_.other_device));
-  const uint64_t root = header_.part(header_.Find(PartKind::PART_KIND_ROOT)).size();
-  if (image_file::Padded(root) > slot.capacity()) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the root has ", root, " bytes, slot ", place_.other_slot, " takes ", slot.capacity()));
-  }
-  uint64_t needed = kEspMargin + header_.part(header_.Find(PartKind::PART_KIND_UKI)).size();
-  int loader = header_.Find(PartKind::PART_KIND_LOADER);
-  if (loader >= 0) needed += header_.part(loader).size();
-  RETURN_IF_ERROR(place_.esp.MountReadOnly());
-  ASSIGN_OR_RETURN(Esp esp, Esp::Open(place_.esp.target()));
-  ASSIGN_OR_RETURN(uint64_t available, esp.FreeBytes());
-  ASSIGN_OR_RETURN(std::vector<BootEntry> entries, esp.List());
-  for (const BootEntry& entry : entries) {
-    if (entry.bootable() && !Goes(esp, entries, entry)) continue;  // `prepare` leaves it
-    ASSIGN_OR_RETURN(uint64_t size, esp.SizeOf(entry));
-    available += size;
-  }
-  if (needed <= available) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat("the ESP needs ", needed, " bytes and has ", available));
 }
 
 // --- prepare
@@ -234,6 +161,7 @@ absl::StatusOr<uint64_t> Staging::FindStart() {
     absl::StatusOr<uint64_t> matching = slot_.has_value() ? slot_->MatchingPrefix(hashes, callbacks_.keep_going)
                                                           : MatchingPrefix(file_->fd(), hashes, callbacks_.keep_going);
     RETURN_IF_ERROR(Annotate(matching.status(), "look at what is there"));
+    if (slot_.has_value() && *matching == 0) read_back_.emplace();
     if (*matching < hashes.size) return header_.offsets[part] + *matching;
     RETURN_IF_ERROR(FinishPart(part));
   }
@@ -301,6 +229,7 @@ absl::Status Staging::FinishChunk(int part, uint64_t offset) {
   if (!there) {
     if (!file_.has_value() && !slot_.has_value()) RETURN_IF_ERROR(OpenTarget(part));
     if (slot_.has_value()) RETURN_IF_ERROR(slot_->Write(offset, chunk_));
+    if (slot_.has_value() && end - read_back_size_ >= kReadBack) RETURN_IF_ERROR(ReadBackRoot(end));
     // Flushed at once, so that the page cache holds one chunk and not the whole UKI.
     if (file_.has_value()) RETURN_IF_ERROR(file_->Write(offset, chunk_));
     if (file_.has_value()) RETURN_IF_ERROR(file_->Flush());
@@ -311,8 +240,20 @@ absl::Status Staging::FinishChunk(int part, uint64_t offset) {
   return absl::OkStatus();
 }
 
+// What was written by now, up to `end`, from the disk into the hash of the whole.
+absl::Status Staging::ReadBackRoot(uint64_t end) {
+  if (!read_back_.has_value()) return absl::OkStatus();
+  RETURN_IF_ERROR(slot_->ReadBack(read_back_size_, end, [this](absl::string_view bytes) {
+    read_back_->Update(bytes);
+    return absl::OkStatus();
+  }));
+  read_back_size_ = end;
+  return absl::OkStatus();
+}
+
 absl::Status Staging::FinishPart(int part) {
   if (slot_.has_value()) RETURN_IF_ERROR(Annotate(slot_->Flush(), image_file::PartName(header_.part(part).kind())));
+  if (slot_.has_value()) RETURN_IF_ERROR(ReadBackRoot(header_.part(part).size()));
   if (file_.has_value()) RETURN_IF_ERROR(Annotate(file_->Flush(), image_file::PartName(header_.part(part).kind())));
   file_.reset();
   slot_.reset();
@@ -323,7 +264,11 @@ absl::Status Staging::FinishPart(int part) {
 
 absl::Status Staging::Verify() {
   callbacks_.progress({"verify", header_.total_size});
-  RETURN_IF_ERROR(VerifyStaged(place_, header_, record_.number(), callbacks_.keep_going));
+  RETURN_IF_ERROR(VerifyUki(place_, header_, record_.number()));
+  const image::v1::Part& root = header_.part(header_.Find(PartKind::PART_KIND_ROOT));
+  bool read_back = read_back_.has_value() && read_back_size_ == root.size() && read_back_->Finish() == root.sha256();
+  // Or it was there in part; or it differs, and this says where.
+  if (!read_back) RETURN_IF_ERROR(VerifyRoot(place_, header_, callbacks_.keep_going));
   if (int loader = header_.Find(PartKind::PART_KIND_LOADER); loader >= 0) {
     ASSIGN_OR_RETURN(bool there, IsThere(loader));
     ASSIGN_OR_RETURN(Loader loaders, Loader::Open(place_.esp.target()));
@@ -336,9 +281,7 @@ absl::Status Staging::Verify() {
 
 absl::Status VerifyStaged(const UpgradePlace& place, const image_file::Header& header, uint64_t number,
                           const KeepGoing& keep_going) {
-  ASSIGN_OR_RETURN(Esp esp, Esp::Open(place.esp.target()));
-  const image::v1::Part& uki = header.part(header.Find(PartKind::PART_KIND_UKI));
-  RETURN_IF_ERROR(esp.VerifyWritten(number, {uki.size(), uki.sha256(), RootHashHex(header)}));
+  RETURN_IF_ERROR(VerifyUki(place, header, number));
   RETURN_IF_ERROR(keep_going());
   return VerifyRoot(place, header, keep_going);
 }

@@ -77,6 +77,30 @@ TEST_F(StagingTest, ACutUploadGoesOnWhereItsLastWholeChunkEnds) {
   EXPECT_GT(started_at_, 300'000u);
 }
 
+// The root's first bytes are on the disk while its last arrive: what the disk then makes of them is found.
+TEST_F(StagingTest, ADiskThatDoesNotKeepWhatWasWrittenIsFound) {
+  TestImage image = GoodImage("0.2.0", 7, key_);
+  const std::string file = image.FileBytes();
+  uint64_t root = file.size() - image_file::Padded(image.parts[2].size());
+  bool spoiled = false;
+  auto spoil = [&](uint64_t at) {
+    if (at < root + 250'000 || std::exchange(spoiled, true)) return absl::OkStatus();
+    std::fstream slot(node_->folder() + "/b", std::ios::binary | std::ios::in | std::ios::out);
+    slot.seekp(70'000);
+    slot.put(static_cast<char>(image.parts[2][70'000] ^ 1));
+    return absl::OkStatus();
+  };
+  absl::Status status = Stage(image, {.next = spoil});
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("read back"));
+  EXPECT_TRUE(spoiled);
+  EXPECT_TRUE(absl::IsFailedPrecondition(Activate()));
+  // The next call mends it.
+  ASSERT_EQ(Stage(image), absl::OkStatus());
+  EXPECT_LT(started_at_, file.size());
+  ASSERT_EQ(Activate(), absl::OkStatus());
+}
+
 TEST_F(StagingTest, AnotherImageTakesThePlaceOfWhatWasStaged) {
   ASSERT_EQ(Stage(GoodImage("0.2.0", 7, key_)), absl::OkStatus());
   ASSERT_EQ(Activate(), absl::OkStatus());
