@@ -49,7 +49,7 @@ class Space:
         for epoch in epochs:
             for write in epoch.writes:
                 edges.update((write.offset, write.offset + write.size))
-                edges.update(write.offset + at for at in _tears(write.size, len(epoch.writes), random_tears))
+                edges.update(write.offset + at for at in _tears(write, len(epoch.writes), random_tears))
         self.edges = sorted(edge for edge in edges if edge <= self.size)
         # For each write the range of its atoms, its contents' hashes.
         self.ranges: dict[int, tuple[int, int]] = {}
@@ -88,11 +88,14 @@ class Space:
         return self.hashes[version][atom - self.ranges[version][0]]
 
 
-def _tears(size: int, company: int, choose: random.Random) -> list[int]:
-    """Where a write may be cut: every sector of a small one, a few places of a large one or of one among many."""
-    sectors = size // SECTOR
+def _tears(write, company: int, choose: random.Random) -> list[int]:
+    """Where a write may be cut: every sector of a small one and of the disk's first, where the partition table's header and
+    entries are; a few places of a large one; one of one among many."""
+    sectors = write.size // SECTOR
     if sectors < 2:
         return []
+    if write.offset == 0:
+        return [at * SECTOR for at in range(1, min(sectors, 9))]
     if company > MANY_WRITES:
         return [choose.randrange(1, sectors) * SECTOR]
     if sectors <= 16:
