@@ -1,7 +1,7 @@
 // Why init gave up an image on trial whose machined could not say it: one sector of the disk, for the image that runs
 // after it.
 //
-// It lies in the gap between the partition table and the first partition, at 640 KiB, behind machined's notes: no file
+// It lies in the gap between the partition table and the first partition, at 960 KiB, behind machined's notes: no file
 // system has to be mounted to write it, and one sector is written whole or not at all.
 #pragma once
 
@@ -18,7 +18,7 @@ struct LastWords {
   std::string text;       // why; a line, and what a log ended with
 };
 
-inline constexpr uint64_t kLastWordsOffset = 640 << 10;
+inline constexpr uint64_t kLastWordsOffset = 960 << 10;
 inline constexpr size_t kLastWordsSize = 512;
 
 // As the sector has it: exactly kLastWordsSize bytes. Of a text that is too long the first line and the end are kept.

@@ -6,12 +6,15 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "base/last_words.h"
 #include "machined/config_store.h"
 
 namespace stele::machined {
 namespace {
 
 constexpr size_t kBlock = 4096;
+constexpr uint64_t kManifestsAt = kDiskNotesStart + (128 << 10);
+constexpr size_t kMaxManifests = 300 << 10;
 constexpr size_t kMagic = 16, kSum = 64, kHead = kMagic + kSum + 4;
 
 struct Place {
@@ -27,12 +30,16 @@ Place PlaceOf(DiskNote note) {
     case DiskNote::kReset:
       return {"STELE-RESET-WISH", kDiskNotesStart + (64 << 10), 3 << 10};
     case DiskNote::kManifests:
-      return {"STELE-MANIFESTS-", kDiskNotesStart + (128 << 10), 300 << 10};
+      return {"STELE-MANIFESTS-", kManifestsAt, kMaxManifests};
   }
   return {"", 0, 0};
 }
 
-size_t BlocksOf(size_t text) { return (kHead + text + kBlock - 1) / kBlock * kBlock; }
+constexpr size_t BlocksOf(size_t text) { return (kHead + text + kBlock - 1) / kBlock * kBlock; }
+
+// Between the notes and the first partition lies what init writes.
+static_assert(kManifestsAt + BlocksOf(kMaxManifests) <= kLastWordsOffset);
+static_assert(kLastWordsOffset + kLastWordsSize <= 1 << 20);
 
 absl::Status ReadAt(int fd, uint64_t offset, size_t size, const std::string& path, std::string* bytes) {
   bytes->resize(size);

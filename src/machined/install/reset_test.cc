@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/last_words.h"
 #include "gmock/gmock.h"
 #include "machined/install/disk_file.h"
 #include "machined/install/disk_note.h"
@@ -135,6 +136,8 @@ TEST_F(ResetTest, ACutAnywhereIsGoneOnWith) {
 }
 
 TEST_F(ResetTest, ACutAfterTheWipingKeepsTheManifests) {
+  // What init left of an image is in the same gap, and in nobody's way.
+  ASSERT_TRUE(WriteLastWords(loop_, {std::string(64, 'a'), "entry", "why"}).ok());
   ASSERT_TRUE(WriteResetWish(loop_, {Request(true, false), "x"}).ok());
   Unmount();
   pid_t child = ::fork();
@@ -148,12 +151,14 @@ TEST_F(ResetTest, ACutAfterTheWipingKeepsTheManifests) {
   ASSERT_EQ(::waitpid(child, &ended, 0), child);
   ASSERT_EQ(WEXITSTATUS(ended), 7);
   EXPECT_EQ(FindPartition(*ProbeDisk(loop_), kStateLabel)->fstype, "");
+  ASSERT_TRUE(WriteLastWords(loop_, {std::string(64, 'a'), "entry", "why, again"}).ok());  // of the boot between
   absl::Status status = CarryOutReset(loop_, **ReadResetWish(loop_), options_, [](const std::string&) {});
   ASSERT_TRUE(status.ok()) << status;
   Mount();
   EXPECT_EQ(ReadFile(options_.root + "/run/stele/state/upgrade/a.manifest").value_or(""), "SECRET-TEXT");
   EXPECT_FALSE(Has("/run/stele/state/upgrade/b.manifest"));
   EXPECT_FALSE(ReadDiskNote(loop_, DiskNote::kManifests).ok());
+  EXPECT_EQ(ReadLastWords(loop_)->text, "why, again");
 }
 
 TEST_F(ResetTest, ANoteOfAnotherVersionIsTold) {
