@@ -39,7 +39,7 @@ void StageCall::OnReadDone(bool ok) {
 void StageCall::ReadAhead() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (reading_ || ended_ || cancelled_ || ahead_bytes_ >= kAhead) return;
+    if (reading_ || ended_ || cancelled_ || finishing_ || ahead_bytes_ >= kAhead) return;
     reading_ = true;
     request_.Clear();
   }
@@ -81,6 +81,7 @@ void StageCall::Run() {
   }
   {
     std::unique_lock<std::mutex> lock(mutex_);
+    finishing_ = true;
     changed_.wait(lock, [this] { return !writing_; });
   }
   Finish(ToGrpc(status));

@@ -62,6 +62,7 @@ class StageCall : public grpc::ServerBidiReactor<machine::v1::StageImageRequest,
   size_t ahead_bytes_ = 0;
   bool ended_ = false;
   bool cancelled_ = false;
+  bool finishing_ = false;  // nothing more is read
   bool writing_ = false;
   std::thread thread_;
 };

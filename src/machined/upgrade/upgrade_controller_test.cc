@@ -66,6 +66,22 @@ TEST_F(UpgradeControllerTest, DrainsFirst) {
   EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi", "stele-2+3.efi"));
 }
 
+TEST_F(UpgradeControllerTest, WhatIsActivatedAlreadyIsNotDrainedFor) {
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_TRUE(Activate({.options = {.no_reboot = true}}).ok());
+  RunUntil(UPGRADE_STATE_ACTIVATED);
+  Stop();
+  config_.mutable_upgrade()->set_drain_timeout(60);
+  drain_ = {false, "pods default/web to leave"};
+  Start();
+  RunUntil(UPGRADE_STATE_ACTIVATED);
+  EXPECT_TRUE(Activate().ok());
+  RunUntil([this] { return !reboots_.empty(); });
+  EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi", "stele-2+3.efi"));
+}
+
 TEST_F(UpgradeControllerTest, ADrainEndsAtItsTime) {
   config_.mutable_upgrade()->set_drain_timeout(2);
   drain_ = {false, "pods default/web to leave"};

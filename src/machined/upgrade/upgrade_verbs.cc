@@ -68,7 +68,11 @@ void UpgradeController::Activate(Activation activation, Done done) {
     return done(absl::InvalidArgumentError("an activation is planned for at most a year ahead"));
   }
   if (activation.validate_only) return done(survey_->record.version());
-  later ? Plan(activation, std::move(done)) : Drain(activation.options, std::move(done));
+  if (later) return Plan(activation, std::move(done));
+  // A call that was cut is asked again: the next boot tries the image already, and a record that says otherwise would be
+  // believed by it.
+  if (survey_->record.state() == resource::v1::UPGRADE_STATE_ACTIVATED) return ActivateNow(activation.options, done);
+  Drain(activation.options, std::move(done));
 }
 
 void UpgradeController::Confirm(const std::string& asked_by, Done done) {
