@@ -109,6 +109,8 @@ absl::Status ContainerLog::OpenFile(const std::string& path) {
 absl::Status ContainerLog::Begin(const LogStart& from) {
   if (path_.empty()) return absl::NotFoundError("the container has no log");
   since_ = from.since;
+  struct stat now;
+  if (!from.follow && ::stat(path_.c_str(), &now) == 0) end_ = {now.st_ino, static_cast<uint64_t>(now.st_size)};
   if (from.cursor.empty()) {
     RETURN_IF_ERROR(OpenFile(path_));
     if (from.tail_lines > 0) offset_ = FindTail(from.tail_lines);
@@ -154,12 +156,16 @@ absl::StatusOr<LogChunk> ContainerLog::Next() {
   LogChunk chunk;
   LogBuffer raw(kLogChunk);
   while (chunk.data.size() == 0) {
-    ssize_t got = ::pread(file_.get(), raw.data(), kLogChunk, offset_);
+    bool ends_here = inode_ == end_.inode;
+    if (ends_here && offset_ >= end_.offset) break;
+    size_t want = ends_here ? std::min<uint64_t>(kLogChunk, end_.offset - offset_) : kLogChunk;
+    ssize_t got = ::pread(file_.get(), raw.data(), want, offset_);
     if (got < 0) return ErrnoStatus("read ", path_);
     const void* newline = got == 0 ? nullptr : ::memrchr(raw.data(), '\n', got);
     size_t whole = newline == nullptr ? 0 : static_cast<const char*>(newline) - raw.data() + 1;
     if (whole == 0 && static_cast<size_t>(got) == kLogChunk) whole = got;  // no line of containerd's: pass it by
     if (whole == 0) {
+      if (ends_here) break;  // a line that was not whole then
       ASSIGN_OR_RETURN(bool newer, OpenNewer());
       if (!newer) break;
       // A line that its writer never ended, in a file that was rotated away, has no newline to wait for.

@@ -48,6 +48,10 @@ class ContainerLog : public LogSource {
   UniqueFd file_;
   uint64_t inode_ = 0;
   uint64_t offset_ = 0;
+  struct Place {
+    uint64_t inode = 0, offset = 0;
+  };
+  Place end_;  // of a reader that does not follow; no inode: none
   absl::Time since_ = absl::InfinitePast();
 };
 

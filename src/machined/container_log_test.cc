@@ -87,6 +87,17 @@ TEST_F(ContainerLogTest, TailAndSince) {
   EXPECT_EQ(absl::ToUnixSeconds(chunk->marks[1].time), 1714557602);
 }
 
+TEST_F(ContainerLogTest, WhoDoesNotFollowIsGivenWhatThereWas) {
+  Write(Line(1, "one") + Line(2, "two"));
+  auto all = Open({.follow = false});
+  auto last = Open({.tail_lines = 1, .follow = false});
+  Write(Line(3, "three"));
+  EXPECT_EQ(ReadAll(*all), "one\ntwo\n");
+  ASSERT_EQ(::rename(path_.c_str(), (path_ + ".old").c_str()), 0);
+  Write(Line(4, "four"));
+  EXPECT_EQ(ReadAll(*last), "two\n");
+}
+
 TEST_F(ContainerLogTest, ALineIsGivenOutWhenItHasEnded) {
   Write("2024-05-01T10:00:01Z stdout F ha");
   auto log = Open();

@@ -140,6 +140,8 @@ absl::StatusOr<std::unique_ptr<SegmentReader>> SegmentReader::Open(std::string d
 }
 
 absl::Status SegmentReader::Begin(const LogStart& from) {
+  // A service that writes faster than it is read would never let such a reader go.
+  if (!from.follow) end_ = FindEnd();
   if (!from.cursor.empty()) {
     absl::string_view rest = from.cursor;
     size_t colon = rest.find(':');
@@ -156,6 +158,14 @@ absl::Status SegmentReader::Begin(const LogStart& from) {
   if (from.tail_lines > 0) place_ = FindTail(from.tail_lines);
   if (from.since != absl::InfinitePast()) place_ = std::max(place_, FindSince(from.since));
   return absl::OkStatus();
+}
+
+uint64_t SegmentReader::FindEnd() const {
+  std::vector<uint64_t> starts = ListSegments(directory_);
+  if (starts.empty()) return 0;
+  struct stat stat = {};
+  ::stat(SegmentPath(directory_, starts.back()).c_str(), &stat);
+  return starts.back() + stat.st_size;
 }
 
 uint64_t SegmentReader::FindTail(uint32_t lines) const {
@@ -189,11 +199,7 @@ uint64_t SegmentReader::FindSince(absl::Time since) const {
       if (time.time_ns >= since_ns) return LineAfter(time.offset);
     }
   }
-  // Nothing so late yet: what comes next.
-  if (starts.empty()) return 0;
-  struct stat stat = {};
-  ::stat(SegmentPath(directory_, starts.back()).c_str(), &stat);
-  return starts.back() + stat.st_size;
+  return FindEnd();  // nothing so late yet: what comes next
 }
 
 // `place` where a line begins there, else where the next one does: the line in between is older.
@@ -253,15 +259,16 @@ absl::StatusOr<bool> SegmentReader::ReadInto(LogChunk& chunk) {
   // Once there is one that begins at its end, a segment grows no more.
   bool final = size > 0 && Exists(SegmentPath(directory_, start_ + size));
   uint64_t offset = place_ - start_;
-  if (offset >= size) return final;
-  size_t want = std::min<uint64_t>(kLogChunk, size - offset);
+  uint64_t until = end_ > start_ ? std::min(size, end_ - start_) : 0;
+  if (offset >= until) return final && place_ < end_;
+  size_t want = std::min<uint64_t>(kLogChunk, until - offset);
   LogBuffer buffer(want);
   ssize_t got = ::pread(segment_.get(), buffer.data(), want, offset);
   if (got < 0) return ErrnoStatus("read ", SegmentPath(directory_, start_));
   const void* newline = ::memrchr(buffer.data(), '\n', got);
   size_t whole = newline != nullptr ? static_cast<const char*>(newline) - buffer.data() + 1 : 0;
   // The rest of a line: it goes on in the next segment, or more will come.
-  if (whole == 0 && final) return ReadAcross(size, chunk);
+  if (whole == 0 && final && until == size) return ReadAcross(size, chunk);
   if (whole == 0 && static_cast<size_t>(got) < kLogChunk) return false;
   Give(std::move(buffer), whole == 0 ? got : whole, chunk);
   return true;

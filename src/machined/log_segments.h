@@ -72,6 +72,7 @@ class SegmentReader : public LogSource {
  private:
   SegmentReader(std::string directory, std::string boot) : directory_(std::move(directory)), boot_(std::move(boot)) {}
   absl::Status Begin(const LogStart& from);
+  uint64_t FindEnd() const;
   uint64_t FindTail(uint32_t lines) const;
   uint64_t FindSince(absl::Time since) const;
   uint64_t LineAfter(uint64_t place) const;
@@ -85,6 +86,7 @@ class SegmentReader : public LogSource {
   std::string directory_;
   std::string boot_;
   uint64_t place_ = 0;
+  uint64_t end_ = UINT64_MAX;  // where a reader that does not follow ends
   uint64_t start_ = 0;
   UniqueFd segment_;
   std::vector<LogTime> times_;  // of the open segment, as far as read

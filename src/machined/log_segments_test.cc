@@ -92,6 +92,21 @@ TEST_F(LogSegments, WhatIsWrittenIsRead) {
   EXPECT_EQ(ReadAll(*reader), Lines(101, 200));
 }
 
+TEST_F(LogSegments, WhoDoesNotFollowIsGivenWhatThereWas) {
+  LogWriter writer = *LogWriter::Open(directory_);
+  EXPECT_EQ(ReadAll(*Reader({.follow = false})), "");
+  std::string text = Lines(1, 250'000);  // more than a segment
+  Write(writer, text + "half");
+  auto all = Reader({.follow = false});
+  auto last = Reader({.tail_lines = 2, .follow = false});
+  Write(writer, " and half\n" + Lines(1, 250'000));
+  EXPECT_EQ(ReadAll(*last), Lines(249'999, 250'000));  // "half" was no line yet
+  EXPECT_THAT(text, testing::EndsWith(ReadAll(*all)));
+  auto rotated = Reader({.tail_lines = 2, .follow = false});
+  Write(writer, Lines(1, 500'000));
+  EXPECT_EQ(ReadAll(*rotated), "");  // gone meanwhile, and nothing later in its place
+}
+
 TEST_F(LogSegments, ALineIsGivenOutWhenItHasEnded) {
   LogWriter writer = *LogWriter::Open(directory_);
   auto reader = Reader();

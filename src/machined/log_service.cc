@@ -96,7 +96,7 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
 
  private:
   LogStart From() const {
-    LogStart from = {.cursor = request_.cursor(), .tail_lines = request_.tail_lines()};
+    LogStart from = {.cursor = request_.cursor(), .tail_lines = request_.tail_lines(), .follow = request_.follow()};
     if (request_.has_since()) {
       from.since = absl::FromUnixSeconds(request_.since().seconds()) + absl::Nanoseconds(request_.since().nanos());
     }

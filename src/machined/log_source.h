@@ -46,6 +46,7 @@ struct LogStart {
   std::string cursor;       // just after this; else:
   uint32_t tail_lines = 0;  // 0: from the oldest kept line
   absl::Time since = absl::InfinitePast();
+  bool follow = true;  // also what is written later; else it ends where the log ends when it is opened
 };
 
 // Used by one reader; not by two threads at once.
