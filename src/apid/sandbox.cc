@@ -2,7 +2,6 @@
 
 #include <linux/audit.h>
 #include <linux/filter.h>
-#include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -12,7 +11,7 @@
 #include <iterator>
 #include <vector>
 
-#include "base/unique_fd.h"
+#include "base/landlock.h"
 
 namespace stele {
 namespace {
@@ -62,19 +61,6 @@ absl::Status FilterSystemCalls() {
   return absl::OkStatus();
 }
 
-// A ruleset that handles every right and grants none. machined's socket stays reachable: connecting to
-// a path is not among the rights.
-absl::Status LeaveFileSystem() {
-  landlock_ruleset_attr rules = {};
-  long version = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
-  if (version < 1) return absl::OkStatus();  // a kernel without it: the system call filter allows no open anyway
-  rules.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;  // all of version 1
-  UniqueFd ruleset(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0)));
-  if (!ruleset.ok()) return ErrnoStatus("make a Landlock ruleset");
-  if (::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) != 0) return ErrnoStatus("enter Landlock");
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::Status EnterSandbox() {
@@ -85,7 +71,8 @@ absl::Status EnterSandbox() {
   if (::setrlimit(RLIMIT_CORE, &no_core) != 0) return ErrnoStatus("forbid core dumps");
   if (::prctl(PR_SET_DUMPABLE, 0) != 0) return ErrnoStatus("become undumpable");
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return ErrnoStatus("give up new privileges");
-  RETURN_IF_ERROR(LeaveFileSystem());
+  // machined's socket stays reachable.
+  if (int error = EnterLandlock({}); error != 0) return StatusFromErrno(error, "enter Landlock");
   return FilterSystemCalls();
 }
 

@@ -4,13 +4,9 @@
 // wish. So all but that is taken from it first: root, capabilities, the file system but for libraries, certificates
 // and settings, writing any file, and most of the memory. The URL comes by standard input, since it may hold a secret
 // and arguments can be seen.
-#include <fcntl.h>
 #include <grp.h>
-#include <linux/landlock.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -20,7 +16,7 @@
 #include <cstring>
 
 #include "applets/applets.h"
-#include "base/unique_fd.h"
+#include "base/landlock.h"
 
 namespace stele::applets {
 namespace {
@@ -44,30 +40,6 @@ int Failed(const char* what) {
   return kNotConfined;
 }
 
-bool AllowRead(int ruleset, const char* path) {
-  UniqueFd parent(::open(path, O_PATH | O_CLOEXEC));
-  if (!parent.ok()) return errno == ENOENT;
-  landlock_path_beneath_attr rule = {};
-  rule.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE;
-  struct stat what;
-  if (::fstat(parent.get(), &what) != 0) return false;
-  if (S_ISDIR(what.st_mode)) rule.allowed_access |= LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_EXECUTE;
-  rule.parent_fd = parent.get();
-  return ::syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
-}
-
-// Libraries, certificates and settings may be read, nothing else; a kernel without Landlock leaves it at the user's
-// rights.
-bool LeaveFileSystem(const char* ca_file) {
-  if (::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION) < 1) return true;
-  landlock_ruleset_attr rules = {};
-  rules.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;  // all of version 1
-  UniqueFd ruleset(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0)));
-  if (!ruleset.ok() || !AllowRead(ruleset.get(), "/usr") || !AllowRead(ruleset.get(), "/etc")) return false;
-  if (ca_file != nullptr && !AllowRead(ruleset.get(), ca_file)) return false;
-  return ::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) == 0;
-}
-
 // Root's capabilities go with its user.
 bool LeaveRoot() {
   return ::setgroups(0, nullptr) == 0 && ::setresgid(kFetchUser, kFetchUser, kFetchUser) == 0 &&
@@ -87,7 +59,10 @@ int FetchMain(int argc, char** argv) {
     if (::setrlimit(limit.resource, &both) != 0) return Failed("set a limit");
   }
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Failed("give up new privileges");
-  if (!LeaveFileSystem(ca_file)) return Failed("enter Landlock");
+  // Libraries, certificates and settings may be read, nothing else; a kernel without Landlock leaves it at the user's
+  // rights.
+  errno = EnterLandlock({"/usr", "/etc", ca_file});
+  if (errno != 0) return Failed("enter Landlock");
   if (!LeaveRoot()) return Failed("become user 903");
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return Failed("follow the caller's end");
   char start[48], ca[4096];
