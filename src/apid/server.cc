@@ -1,14 +1,13 @@
 #include "apid/server.h"
 
 #include <fcntl.h>
-#include <link.h>
-#include <malloc.h>
 #include <netinet/in.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <map>
+
+#include "base/idle_pages.h"
 
 namespace stele {
 namespace {
@@ -26,25 +25,6 @@ size_t UsableDescriptors() {
   rlimit limit = {};
   ::getrlimit(RLIMIT_NOFILE, &limit);
   return limit.rlim_cur > kLimits.reserved_descriptors ? limit.rlim_cur - kLimits.reserved_descriptors : 4;
-}
-
-// What a burst took, and the program's own pages, which the next connection reads again from the page cache:
-// a handshake touches most of OpenSSL, and an idle node should not keep that mapped.
-void GiveMemoryBack() {
-  ::malloc_trim(0);
-  ::dl_iterate_phdr(
-      [](dl_phdr_info* program, size_t, void*) {
-        for (int i = 0; i < program->dlpi_phnum; ++i) {
-          const auto& segment = program->dlpi_phdr[i];
-          if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
-          uintptr_t page = static_cast<uintptr_t>(::getpagesize());
-          uintptr_t begin = (program->dlpi_addr + segment.p_vaddr + page - 1) & ~(page - 1);
-          uintptr_t end = (program->dlpi_addr + segment.p_vaddr + segment.p_memsz) & ~(page - 1);
-          if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
-        }
-        return 0;
-      },
-      nullptr);
 }
 
 UniqueFd SpareDescriptor() { return UniqueFd(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)); }
@@ -79,7 +59,7 @@ absl::Status Server::Run() {
       shared_.audit.Flush();
       if (trim_at_ms_ != 0 && connections_.empty() && NowMs() >= trim_at_ms_) {
         trim_at_ms_ = 0;
-        GiveMemoryBack();
+        GiveIdlePagesBack();
       }
     }
     if (shared_.closed_some) Sweep();
