@@ -7,9 +7,7 @@
 //
 // What a disk forgets of unflushed writes is another matter, and not tried here: docs/claims.md.
 #include <dlfcn.h>
-#include <sched.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,10 +91,7 @@ class FaultTest : public StorageTest {
  protected:
   void SetUp() override {
     StorageTest::SetUp();
-    if (::geteuid() != 0 || ::unshare(CLONE_NEWNS) != 0 ||
-        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 || ::access("/dev/loop-control", W_OK) != 0) {
-      GTEST_SKIP() << "needs root that may mount, and loop devices";
-    }
+    if (!MayMountImages()) GTEST_SKIP() << "needs root that may mount, and loop devices";
     shared = new (::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) Shared();
   }
   void Arm(int step, int call, Fault fault) {

@@ -1,9 +1,6 @@
 // What `install:` of a configuration comes to, on every kind of disk.
 #include "machined/install/install_controller.h"
 
-#include <sched.h>
-#include <sys/mount.h>
-
 #include "gmock/gmock.h"
 #include "machined/install/installer_fixture.h"
 
@@ -48,10 +45,7 @@ class FindInstallTest : public StorageTest {
  protected:
   void SetUp() override {
     StorageTest::SetUp();
-    if (::geteuid() != 0 || ::unshare(CLONE_NEWNS) != 0 ||
-        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 || ::access("/dev/loop-control", W_OK) != 0) {
-      GTEST_SKIP() << "needs root that may mount, and loop devices";
-    }
+    if (!MayMountImages()) GTEST_SKIP() << "needs root that may mount, and loop devices";
     MakeImage(3400 * kMiB);
   }
 };

@@ -2,6 +2,10 @@
 // mounted the ESP is an ext4, with everything else as it is on a node.
 #pragma once
 
+#include <sched.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
 #include <memory>
 #include <string>
 
@@ -10,6 +14,12 @@
 #include "machined/storage_fixture.h"
 
 namespace stele::machined {
+
+// A mount namespace of this process's own, and loop devices: what an installation onto a file needs.
+inline bool MayMountImages() {
+  return ::geteuid() == 0 && ::unshare(CLONE_NEWNS) == 0 &&
+         ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 && ::access("/dev/loop-control", W_OK) == 0;
+}
 
 inline std::string Noise(size_t size, uint32_t seed) {
   std::string bytes(size, '\0');

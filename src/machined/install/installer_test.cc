@@ -1,8 +1,5 @@
 #include "machined/install/installer.h"
 
-#include <sched.h>
-#include <sys/mount.h>
-
 #include "gmock/gmock.h"
 #include "image_file/test_image.h"
 #include "machined/install/disk_note.h"
@@ -20,10 +17,7 @@ class InstallerTest : public StorageTest {
  protected:
   void SetUp() override {
     StorageTest::SetUp();
-    if (::geteuid() != 0 || ::unshare(CLONE_NEWNS) != 0 ||
-        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 || ::access("/dev/loop-control", W_OK) != 0) {
-      GTEST_SKIP() << "needs root that may mount, and loop devices";
-    }
+    if (!MayMountImages()) GTEST_SKIP() << "needs root that may mount, and loop devices";
     MakeImage(3400 * kMiB);
     options_ = TestOptions(image_, directory_ + "/work");
   }
