@@ -66,7 +66,8 @@ int VerifyStep(int ok, X509_STORE_CTX* store) {
   return 0;
 }
 
-// Without them ChaCha20 is several times as fast as AES-GCM, and the client, which has its choice too, is rarely the slower side.
+// Without them ChaCha20 is several times as fast as AES-GCM, and the client, which has its choice too, is rarely the
+// slower side.
 bool HasAesInstructions() {
 #if defined(__x86_64__)
   return __builtin_cpu_supports("aes") != 0 && __builtin_cpu_supports("pclmul") != 0;
@@ -92,9 +93,9 @@ absl::StatusOr<TlsContext> TlsContext::Create(const std::string& directory) {
   SSL_CTX_set_num_tickets(context, 0);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_max_early_data(context, 0);
-  SSL_CTX_set_ciphersuites(
-      context, HasAesInstructions() ? "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-                                    : "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384");
+  SSL_CTX_set_ciphersuites(context, HasAesInstructions()
+                                        ? "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+                                        : "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384");
   SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384");
   SSL_CTX_set_mode(context,
                    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);

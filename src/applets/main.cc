@@ -10,10 +10,8 @@ constexpr struct {
   const char* name;
   int (*run)(int argc, char** argv);
 } kApplets[] = {
-    {"mount", stele::applets::MountMain},
-    {"umount", stele::applets::UmountMain},
-    {"fetch", stele::applets::FetchMain},
-    {"dhcp-report", stele::applets::DhcpReportMain},
+    {"mount", stele::applets::MountMain},   {"umount", stele::applets::UmountMain},
+    {"fetch", stele::applets::FetchMain},   {"dhcp-report", stele::applets::DhcpReportMain},
     {"reaper", stele::applets::ReaperMain},
 };
 

@@ -197,7 +197,7 @@ absl::Status NetlinkSocket::Receive(const OnReply& on_reply) {
     absl::StatusOr<absl::string_view> packet = ReceivePacket(MSG_DONTWAIT);
     if (!packet.ok()) {
       if (absl::IsUnavailable(packet.status())) return absl::OkStatus();  // EAGAIN: nothing more
-      return packet.status();  // ENOBUFS is RESOURCE_EXHAUSTED
+      return packet.status();                                             // ENOBUFS is RESOURCE_EXHAUSTED
     }
     ForEachMessage(*packet, [&](const nlmsghdr& header, absl::string_view payload) {
       if (header.nlmsg_type >= NLMSG_MIN_TYPE) on_reply({header.nlmsg_type, payload});

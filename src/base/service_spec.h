@@ -62,9 +62,9 @@ struct ServiceSpec {
   std::vector<ResourceLimit> limits;
   int oom_score_adj = 0;
   NewNamespaces namespaces;
-  std::string join;                  // the service whose PID and mount namespace it enters, such as "workload"
-  std::vector<std::string> hide;     // paths covered by an empty read-only tmpfs (needs a new mount namespace)
-  std::string cgroup;                // below /sys/fs/cgroup; empty: system/<name>
+  std::string join;               // the service whose PID and mount namespace it enters, such as "workload"
+  std::vector<std::string> hide;  // paths covered by an empty read-only tmpfs (needs a new mount namespace)
+  std::string cgroup;             // below /sys/fs/cgroup; empty: system/<name>
   std::vector<std::pair<std::string, std::string>> cgroup_settings;  // {"memory.max", "128M"}
   std::vector<ListenSocket> listen;
   RestartPolicy restart = RestartPolicy::kAlways;
@@ -80,9 +80,9 @@ struct ServiceSpec {
   std::vector<std::string> after;  // services that must be ready before the first start
   struct Readiness {
     enum class Kind : uint8_t { kStarted, kPath, kHttp, kCri, kTls, kExited } kind = Kind::kStarted;
-    std::string target;  // a path that must exist, a socket's path, or a URL
-    uint32_t timeout_ms = 60'000;   // after which a service that is still not ready is reported as failing
-    uint32_t interval_ms = 250;     // between probes until ready; 10 s after
+    std::string target;            // a path that must exist, a socket's path, or a URL
+    uint32_t timeout_ms = 60'000;  // after which a service that is still not ready is reported as failing
+    uint32_t interval_ms = 250;    // between probes until ready; 10 s after
   } readiness;
 };
 

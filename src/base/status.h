@@ -29,10 +29,10 @@ absl::Status Annotate(const absl::Status& status, absl::string_view doing);
 #define STELE_STATUS_JOIN(a, b) STELE_STATUS_JOIN_(a, b)
 
 // Leaves the function with the status unless it is OK.
-#define RETURN_IF_ERROR(expression)              \
-  do {                                           \
-    ::absl::Status status_ = (expression);       \
-    if (!status_.ok()) return status_;           \
+#define RETURN_IF_ERROR(expression)        \
+  do {                                     \
+    ::absl::Status status_ = (expression); \
+    if (!status_.ok()) return status_;     \
   } while (false)
 
 // ASSIGN_OR_RETURN(Type name, StatusOr expression): leaves the function with the status on failure.

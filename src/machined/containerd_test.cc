@@ -2,6 +2,7 @@
 // overlay mounts, and no cgroups, since no container is started.
 #include <fcntl.h>
 #include <glob.h>
+#include <gmock/gmock.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -10,8 +11,6 @@
 
 #include <fstream>
 #include <thread>
-
-#include <gmock/gmock.h>
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
@@ -32,7 +31,8 @@ constexpr char kPause[] = "stele.local/pause:1";
 std::string FindContainerd() {
   if (const char* given = ::getenv("STELE_CONTAINERD")) return given;
   const char* cache = ::getenv("STELE_CACHE");
-  std::string pattern = absl::StrCat(cache != nullptr ? cache : "/var/cache/stele", "/debian/trixie/unpacked/containerd_*/usr/bin/containerd");
+  std::string pattern = absl::StrCat(cache != nullptr ? cache : "/var/cache/stele",
+                                     "/debian/trixie/unpacked/containerd_*/usr/bin/containerd");
   glob_t found;
   std::string path;
   if (::glob(pattern.c_str(), 0, nullptr, &found) == 0) path = found.gl_pathv[found.gl_pathc - 1];
@@ -45,13 +45,16 @@ class ContainerdTest : public testing::Test {
   void SetUp() override {
     std::string program = FindContainerd();
     if (::getuid() != 0) GTEST_SKIP() << "needs root: containerd mounts";
-    if (program.empty()) GTEST_SKIP() << "needs Debian 13's containerd: ./dev image fetches it, or set STELE_CONTAINERD";
+    if (program.empty())
+      GTEST_SKIP() << "needs Debian 13's containerd: ./dev image fetches it, or set STELE_CONTAINERD";
     char name[] = "/tmp/stele-containerd-XXXXXX";
     directory_ = ::mkdtemp(name);
     socket_ = directory_ + "/c.sock";
-    std::ofstream(directory_ + "/config.toml") << "version = 2\nroot = \"" << directory_ << "/root\"\nstate = \"" << directory_
-        << "/state\"\n[grpc]\n  address = \"" << socket_ << "\"\n[plugins.\"io.containerd.grpc.v1.cri\"]\n  sandbox_image = \""
-        << kPause << "\"\n[plugins.\"io.containerd.grpc.v1.cri\".cni]\n  conf_dir = \"" << directory_ << "/cni\"\n";
+    std::ofstream(directory_ + "/config.toml")
+        << "version = 2\nroot = \"" << directory_ << "/root\"\nstate = \"" << directory_
+        << "/state\"\n[grpc]\n  address = \"" << socket_
+        << "\"\n[plugins.\"io.containerd.grpc.v1.cri\"]\n  sandbox_image = \"" << kPause
+        << "\"\n[plugins.\"io.containerd.grpc.v1.cri\".cni]\n  conf_dir = \"" << directory_ << "/cni\"\n";
     pid_ = ::fork();
     ASSERT_GE(pid_, 0);
     if (pid_ == 0) {
@@ -87,8 +90,10 @@ class ContainerdTest : public testing::Test {
   // An image archive of one program, made by what makes the node's own.
   std::string MakeArchive(const std::string& reference, const std::string& program) {
     std::string path = absl::StrCat(directory_, "/", std::to_string(++archives_), ".tar");
-    Run({"python3", "-c", "import sys, pathlib; sys.path.insert(0, \"image\"); import archive; "
-         "archive.write(pathlib.Path(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3]), user=\"65535:65535\")", path, reference, program});
+    Run({"python3", "-c",
+         "import sys, pathlib; sys.path.insert(0, \"image\"); import archive; "
+         "archive.write(pathlib.Path(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3]), user=\"65535:65535\")",
+         path, reference, program});
     return path;
   }
 
@@ -107,7 +112,8 @@ TEST_F(ContainerdTest, ImportsNamesPinsAndIsIdempotent) {
     EXPECT_THAT(*names, ElementsAre(kPause));
   }
   absl::Status ready;
-  for (int i = 0; i < 50 && !(ready = CriReady(socket_, kPause, absl::Seconds(5))).ok(); ++i) absl::SleepFor(absl::Milliseconds(100));
+  for (int i = 0; i < 50 && !(ready = CriReady(socket_, kPause, absl::Seconds(5))).ok(); ++i)
+    absl::SleepFor(absl::Milliseconds(100));
   EXPECT_TRUE(ready.ok()) << ready;
   absl::StatusOr<CriSnapshot> snapshot = CriClient::Create(socket_)->List(absl::Seconds(5));
   ASSERT_TRUE(snapshot.ok()) << snapshot.status();
@@ -140,7 +146,9 @@ TEST_F(ContainerdTest, RefusesWhatIsNoArchive) {
   EXPECT_EQ(names.status().code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(std::string(names.status().message()), HasSubstr("no byte"));
   calls = 0;
-  EXPECT_FALSE(ImportArchive({socket_}, [&]() -> absl::StatusOr<std::string> { return ++calls == 1 ? whole->substr(0, whole->size() / 2) : std::string(); }).ok());
+  EXPECT_FALSE(ImportArchive({socket_}, [&]() -> absl::StatusOr<std::string> {
+                 return ++calls == 1 ? whole->substr(0, whole->size() / 2) : std::string();
+               }).ok());
   absl::StatusOr<CriSnapshot> snapshot = CriClient::Create(socket_)->List(absl::Seconds(5));
   ASSERT_TRUE(snapshot.ok()) << snapshot.status();
   EXPECT_TRUE(snapshot->images.empty());

@@ -36,11 +36,14 @@ class CriClientImpl : public CriClient {
     deadline_ = absl::Now() + timeout;
     CriAnswers answers;
     cri::ListPodSandboxResponse sandboxes;
-    RETURN_IF_ERROR(Call("ListPodSandbox", *runtime_, &cri::RuntimeService::Stub::ListPodSandbox, cri::ListPodSandboxRequest(), &sandboxes));
+    RETURN_IF_ERROR(Call("ListPodSandbox", *runtime_, &cri::RuntimeService::Stub::ListPodSandbox,
+                         cri::ListPodSandboxRequest(), &sandboxes));
     cri::ListContainersResponse containers;
-    RETURN_IF_ERROR(Call("ListContainers", *runtime_, &cri::RuntimeService::Stub::ListContainers, cri::ListContainersRequest(), &containers));
+    RETURN_IF_ERROR(Call("ListContainers", *runtime_, &cri::RuntimeService::Stub::ListContainers,
+                         cri::ListContainersRequest(), &containers));
     cri::ListImagesResponse images;
-    RETURN_IF_ERROR(Call("ListImages", *images_, &cri::ImageService::Stub::ListImages, cri::ListImagesRequest(), &images));
+    RETURN_IF_ERROR(
+        Call("ListImages", *images_, &cri::ImageService::Stub::ListImages, cri::ListImagesRequest(), &images));
     answers.sandboxes.assign(sandboxes.items().begin(), sandboxes.items().end());
     answers.containers.assign(containers.containers().begin(), containers.containers().end());
     answers.images.assign(images.images().begin(), images.images().end());
@@ -59,13 +62,15 @@ class CriClientImpl : public CriClient {
   };
 
   template <typename Stub, typename Request, typename Response>
-  absl::Status Call(absl::string_view name, Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+  absl::Status Call(absl::string_view name, Stub& stub,
+                    grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                     const Request& request, Response* response) {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(deadline_));
     grpc::Status status = (stub.*method)(&context, request, response);
     if (status.ok()) return absl::OkStatus();
-    return absl::Status(static_cast<absl::StatusCode>(status.error_code()), absl::StrCat("CRI ", name, ": ", status.error_message()));
+    return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                        absl::StrCat("CRI ", name, ": ", status.error_message()));
   }
 
   // A sandbox gets its address with its network and keeps it. One that vanished meanwhile is no error.
@@ -75,7 +80,8 @@ class CriClientImpl : public CriClient {
     cri::PodSandboxStatusRequest request;
     request.set_pod_sandbox_id(sandbox.id());
     cri::PodSandboxStatusResponse response;
-    if (!Call("PodSandboxStatus", *runtime_, &cri::RuntimeService::Stub::PodSandboxStatus, request, &response).ok()) return;
+    if (!Call("PodSandboxStatus", *runtime_, &cri::RuntimeService::Stub::PodSandboxStatus, request, &response).ok())
+      return;
     details.address = response.status().network().ip();
   }
 
@@ -86,7 +92,8 @@ class CriClientImpl : public CriClient {
     request.set_container_id(container.id());
     request.set_verbose(true);  // the process id is only there
     cri::ContainerStatusResponse response;
-    if (!Call("ContainerStatus", *runtime_, &cri::RuntimeService::Stub::ContainerStatus, request, &response).ok()) return;
+    if (!Call("ContainerStatus", *runtime_, &cri::RuntimeService::Stub::ContainerStatus, request, &response).ok())
+      return;
     Known& known = containers_[container.id()];
     known.state = container.state();
     known.details.image = response.status().image().image();
@@ -99,8 +106,10 @@ class CriClientImpl : public CriClient {
     std::set<absl::string_view> alive;
     for (const cri::PodSandbox& sandbox : answers.sandboxes) alive.insert(sandbox.id());
     for (const cri::Container& container : answers.containers) alive.insert(container.id());
-    for (auto it = sandboxes_.begin(); it != sandboxes_.end();) it = alive.count(it->first) > 0 ? std::next(it) : sandboxes_.erase(it);
-    for (auto it = containers_.begin(); it != containers_.end();) it = alive.count(it->first) > 0 ? std::next(it) : containers_.erase(it);
+    for (auto it = sandboxes_.begin(); it != sandboxes_.end();)
+      it = alive.count(it->first) > 0 ? std::next(it) : sandboxes_.erase(it);
+    for (auto it = containers_.begin(); it != containers_.end();)
+      it = alive.count(it->first) > 0 ? std::next(it) : containers_.erase(it);
   }
 
   std::unique_ptr<cri::RuntimeService::Stub> runtime_;

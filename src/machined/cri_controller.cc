@@ -62,7 +62,9 @@ void CriController::ImportPause() {
   importing_ = true;
   auto result = std::make_shared<absl::StatusOr<std::vector<std::string>>>();
   node_->loop().RunBlocking(
-      [result, paths = paths_] { *result = ImportFile({paths.socket, /*pinned=*/true}, paths.pause_archive); },
+      [result, paths = paths_] {
+        *result = ImportFile({paths.socket, /*pinned=*/true}, paths.pause_archive);
+      },
       [this, result, alive = alive_] {
         if (!*alive) return;
         importing_ = false;

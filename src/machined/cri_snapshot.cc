@@ -23,10 +23,14 @@ void SetTime(int64_t nanoseconds, google::protobuf::Timestamp* time) {
 
 std::string StateName(::runtime::v1::ContainerState state) {
   switch (state) {
-    case ::runtime::v1::CONTAINER_CREATED: return "Created";
-    case ::runtime::v1::CONTAINER_RUNNING: return "Running";
-    case ::runtime::v1::CONTAINER_EXITED: return "Exited";
-    default: return "Unknown";
+    case ::runtime::v1::CONTAINER_CREATED:
+      return "Created";
+    case ::runtime::v1::CONTAINER_RUNNING:
+      return "Running";
+    case ::runtime::v1::CONTAINER_EXITED:
+      return "Exited";
+    default:
+      return "Unknown";
   }
 }
 
@@ -62,9 +66,8 @@ std::map<std::string, const Container*> Runs(const std::vector<Container>& conta
 resource::v1::Pod PodOf(const Sandbox& sandbox, const CriAnswers& answers) {
   resource::v1::Pod pod;
   std::map<std::string, const Container*> runs = Runs(answers.containers, sandbox.id());
-  auto running = std::count_if(runs.begin(), runs.end(), [](const auto& run) {
-    return run.second->state() == ::runtime::v1::CONTAINER_RUNNING;
-  });
+  auto running = std::count_if(runs.begin(), runs.end(),
+                               [](const auto& run) { return run.second->state() == ::runtime::v1::CONTAINER_RUNNING; });
   bool ready = sandbox.state() == ::runtime::v1::SANDBOX_READY;
   pod.set_state(!ready ? "NotReady" : running > 0 ? "Running" : "Waiting");
   pod.set_ready(absl::StrCat(running, "/", runs.size()));

@@ -32,7 +32,8 @@ cri::Container Container(const std::string& id, const std::string& sandbox, cons
 
 TEST(CriSnapshot, TheNewestSandboxIsThePod) {
   CriAnswers answers;
-  answers.sandboxes = {Sandbox("old", "web", 1, cri::SANDBOX_NOTREADY), Sandbox("new", "web", 2'500'000'000, cri::SANDBOX_READY)};
+  answers.sandboxes = {Sandbox("old", "web", 1, cri::SANDBOX_NOTREADY),
+                       Sandbox("new", "web", 2'500'000'000, cri::SANDBOX_READY)};
   answers.containers = {Container("0123456789abcdef", "old", "main", 0, cri::CONTAINER_EXITED),
                         Container("1123456789abcdef", "new", "main", 0, cri::CONTAINER_EXITED),
                         Container("2123456789abcdef", "new", "main", 1, cri::CONTAINER_RUNNING),

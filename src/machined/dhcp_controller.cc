@@ -4,7 +4,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include <algorithm>
 
@@ -15,6 +14,7 @@
 #include "base/file.h"
 #include "machined/log.h"
 #include "machined/network_specs.h"
+#include "machined/uptime.h"
 
 namespace stele::machined {
 namespace {
@@ -23,12 +23,6 @@ namespace {
 constexpr absl::Duration kExpiryGrace = absl::Seconds(5);
 constexpr absl::string_view kSuffix = ".lease";
 constexpr int kDatagramsPerTurn = 16;
-
-absl::Duration BootTime() {
-  timespec now;
-  ::clock_gettime(CLOCK_BOOTTIME, &now);
-  return absl::DurationFromTimespec(now);
-}
 
 absl::StatusOr<UniqueFd> OpenSocket(const std::string& path, uint32_t uid) {
   UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -126,7 +120,8 @@ void DhcpController::Have(const std::string& link, resource::v1::DhcpLease lease
   if (held.lease.address() != lease.address() || held.lease.server() != lease.server()) {
     node_->Emit("network", link, absl::StrCat("lease of ", lease.address(), " from ", lease.server()));
   }
-  held.expires = lease.has_lease_time() ? BootTime() + absl::Seconds(lease.lease_time().seconds()) : absl::InfiniteDuration();
+  held.expires =
+      lease.has_lease_time() ? Uptime() + absl::Seconds(lease.lease_time().seconds()) : absl::InfiniteDuration();
   held.lease = std::move(lease);
   std::string file = absl::StrCat(paths_.leases, "/", link, kSuffix);
   std::string text = absl::StrCat(absl::ToInt64Seconds(held.expires), "\n", held.lease.SerializeAsString());
@@ -161,7 +156,7 @@ void DhcpController::LoadLeases() {
 void DhcpController::DropExpired() {
   std::vector<std::string> expired;
   absl::Duration next = absl::InfiniteDuration();
-  absl::Duration now = BootTime();
+  absl::Duration now = Uptime();
   for (const auto& [link, held] : held_) {
     if (held.expires + kExpiryGrace <= now) {
       expired.push_back(link);

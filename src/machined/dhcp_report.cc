@@ -67,7 +67,8 @@ bool IsHostname(absl::string_view name) {
   if (name.empty() || name.size() > 253) return false;
   for (absl::string_view label : absl::StrSplit(name, '.')) {
     if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-') return false;
-    if (!std::all_of(label.begin(), label.end(), [](char c) { return absl::ascii_isalnum(c) || c == '-'; })) return false;
+    if (!std::all_of(label.begin(), label.end(), [](char c) { return absl::ascii_isalnum(c) || c == '-'; }))
+      return false;
   }
   return true;
 }
@@ -117,13 +118,16 @@ absl::StatusOr<resource::v1::DhcpLease> LeaseOf(const DhcpReport& report) {
   resource::v1::DhcpLease lease;
   lease.set_address(FormatIpPrefix(*address));
   for (const std::string& router : GoodWords(ValueOf(report, "new_routers"), &IsIpv4, 1)) lease.set_gateway(router);
-  for (const std::string& server : GoodWords(ValueOf(report, "new_dhcp_server_identifier"), &IsIpv4, 1)) lease.set_server(server);
+  for (const std::string& server : GoodWords(ValueOf(report, "new_dhcp_server_identifier"), &IsIpv4, 1))
+    lease.set_server(server);
   uint32_t seconds = 0;
   if (absl::SimpleAtoi(ValueOf(report, "new_dhcp_lease_time"), &seconds) && seconds != 0 && seconds != kForever) {
     lease.mutable_lease_time()->set_seconds(seconds);
   }
-  for (std::string& word : GoodWords(ValueOf(report, "new_domain_name_servers"), &IsIpv4, kMaxServers)) lease.add_servers(word);
-  for (std::string& word : GoodWords(ValueOf(report, "new_ntp_servers"), &IsIpv4, kMaxServers)) lease.add_time_servers(word);
+  for (std::string& word : GoodWords(ValueOf(report, "new_domain_name_servers"), &IsIpv4, kMaxServers))
+    lease.add_servers(word);
+  for (std::string& word : GoodWords(ValueOf(report, "new_ntp_servers"), &IsIpv4, kMaxServers))
+    lease.add_time_servers(word);
   std::string domains = ValueOf(report, "new_domain_search");
   if (domains.empty()) domains = ValueOf(report, "new_domain_name");
   for (std::string& word : GoodWords(domains, &IsHostname, kMaxServers)) lease.add_search(word);

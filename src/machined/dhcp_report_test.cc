@@ -40,7 +40,8 @@ TEST(DhcpReport, GivesTheLease) {
 }
 
 TEST(DhcpReport, AServerCannotSmuggle) {
-  EXPECT_THAT(LeaseWith("new_domain_name_servers=192.0.2.1;reboot fe80::1 x 192.0.2.7")->servers(), ElementsAre("192.0.2.7"));
+  EXPECT_THAT(LeaseWith("new_domain_name_servers=192.0.2.1;reboot fe80::1 x 192.0.2.7")->servers(),
+              ElementsAre("192.0.2.7"));
   EXPECT_THAT(LeaseWith("new_domain_name=a/../b $(x) -a- ok.test")->search(), ElementsAre("ok.test"));
   EXPECT_EQ(LeaseWith("new_host_name=../../etc")->hostname(), "");
   EXPECT_EQ(LeaseWith("new_routers=not-an-address")->gateway(), "");
@@ -72,10 +73,12 @@ TEST(DhcpReport, RefusesWhatIsNone) {
 
 TEST(DhcpReport, TheClientsEndIsNotTheLeases) {
   for (absl::string_view reason : {"PREINIT", "CARRIER", "NOCARRIER", "STOP", "STOPPED", "ROUTERADVERT"}) {
-    EXPECT_EQ(LeaseChangeOf(*ParseDhcpReport(absl::StrCat("interface=eth0\nreason=", reason))), LeaseChange::kNone) << reason;
+    EXPECT_EQ(LeaseChangeOf(*ParseDhcpReport(absl::StrCat("interface=eth0\nreason=", reason))), LeaseChange::kNone)
+        << reason;
   }
   for (absl::string_view reason : {"EXPIRE", "NAK", "RELEASE"}) {
-    EXPECT_EQ(LeaseChangeOf(*ParseDhcpReport(absl::StrCat("interface=eth0\nreason=", reason))), LeaseChange::kLost) << reason;
+    EXPECT_EQ(LeaseChangeOf(*ParseDhcpReport(absl::StrCat("interface=eth0\nreason=", reason))), LeaseChange::kLost)
+        << reason;
   }
 }
 

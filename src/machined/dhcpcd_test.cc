@@ -3,6 +3,8 @@
 // controllers that bring the lease into the kernel. Needs root, and the packages from the cache or
 // the network.
 #include <fcntl.h>
+#include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,9 +15,6 @@
 #include <fstream>
 #include <functional>
 #include <map>
-
-#include <gmock/gmock.h>
-#include <google/protobuf/text_format.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -38,9 +37,11 @@ std::string ProgramDirectory() {
 
 // Debian 13's packages, unpacked in the cache: name → directory.
 std::map<std::string, std::string> FetchPackages() {
-  FILE* out = ::popen("python3 -c 'import sys; sys.path.insert(0, \"image\"); import debian; t = debian.trixie(); "
-                      "[print(n, t.unpack(p)) for n, p in t.fetch([\"dhcpcd-base\", \"busybox\", \"libc6\", \"libssl3t64\", "
-                      "\"zlib1g\", \"libzstd1\"]).items()]' 2>/dev/null", "r");
+  FILE* out = ::popen(
+      "python3 -c 'import sys; sys.path.insert(0, \"image\"); import debian; t = debian.trixie(); "
+      "[print(n, t.unpack(p)) for n, p in t.fetch([\"dhcpcd-base\", \"busybox\", \"libc6\", \"libssl3t64\", "
+      "\"zlib1g\", \"libzstd1\"]).items()]' 2>/dev/null",
+      "r");
   std::string text;
   char buffer[4096];
   while (size_t size = ::fread(buffer, 1, sizeof(buffer), out)) text.append(buffer, size);
@@ -86,9 +87,11 @@ class Child {
 };
 
 // udhcpd of one subnet. `net` is a process whose network namespace it enters.
-std::unique_ptr<Child> Server(const std::vector<std::string>& loader, const std::string& busybox, pid_t net, const std::string& subnet) {
+std::unique_ptr<Child> Server(const std::vector<std::string>& loader, const std::string& busybox, pid_t net,
+                              const std::string& subnet) {
   std::string config = absl::StrCat("/run/udhcpd-", subnet, ".conf");
-  std::ofstream(config) << "start " << subnet << ".50\nend " << subnet << ".60\ninterface s0\nmin_lease 5\nlease_file /run/leases-" << subnet
+  std::ofstream(config) << "start " << subnet << ".50\nend " << subnet
+                        << ".60\ninterface s0\nmin_lease 5\nlease_file /run/leases-" << subnet
                         << "\nopt lease 10\nopt subnet 255.255.255.0\nopt router " << subnet << ".1\nopt dns " << subnet
                         << ".1\nopt ntpsrv " << subnet << ".9\nopt hostname fromdhcp\n";
   std::ofstream(absl::StrCat("/run/leases-", subnet)) << "";
@@ -105,16 +108,21 @@ void Body(std::map<std::string, std::string>& packages) {
   ASSERT_EQ(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
   ASSERT_EQ(::mount("tmpfs", "/run", "tmpfs", 0, nullptr), 0);
   ASSERT_TRUE(MakeDirectories("/run/stele").ok());
-  Shell("mkdir -p /run/dhcpcd /run/bin && chown 902:902 /run/dhcpcd && chmod 755 /run /run/stele && "
-        "cp " + ProgramDirectory() + "/applets /run/bin/dhcp-report && chmod 755 /run/bin/dhcp-report");
+  Shell(
+      "mkdir -p /run/dhcpcd /run/bin && chown 902:902 /run/dhcpcd && chmod 755 /run /run/stele && "
+      "cp " +
+      ProgramDirectory() + "/applets /run/bin/dhcp-report && chmod 755 /run/bin/dhcp-report");
   std::string libraries;
   for (const char* package : {"libc6", "libssl3t64", "zlib1g", "libzstd1"}) {
     absl::StrAppend(&libraries, libraries.empty() ? "" : ":", packages[package], "/usr/lib/x86_64-linux-gnu");
   }
-  std::vector<std::string> loader = {packages["libc6"] + "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "--library-path", libraries};
+  std::vector<std::string> loader = {packages["libc6"] + "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+                                     "--library-path", libraries};
   std::string busybox = packages["busybox"] + "/usr/bin/busybox";
 
-  Child net({"/bin/sleep", "1000"}, "/dev/null", [] { if (::unshare(CLONE_NEWNET) < 0) ::_exit(126); });
+  Child net({"/bin/sleep", "1000"}, "/dev/null", [] {
+    if (::unshare(CLONE_NEWNET) < 0) ::_exit(126);
+  });
   absl::SleepFor(absl::Milliseconds(300));
   Shell(absl::StrCat("ip link add eth0 type veth peer name s0 && ip link set s0 netns ", net.pid()));
   std::string enter = absl::StrCat("nsenter -n -t ", net.pid(), " ip ");
@@ -131,7 +139,8 @@ void Body(std::map<std::string, std::string>& packages) {
   all.push_back(std::make_unique<NetworkController>());
   runtime.StartControllers(std::move(all));
   auto config = std::make_shared<config::v1::MachineConfig>();
-  ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(R"(network { interfaces { name: "eth0" dhcp: true } })", config.get()));
+  ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(R"(network { interfaces { name: "eth0" dhcp: true } })",
+                                                            config.get()));
   runtime.SetConfig(config);
   auto run_until = [&](absl::Duration limit, const std::function<bool()>& done) {
     for (absl::Time end = absl::Now() + limit; !done();) {
@@ -146,24 +155,34 @@ void Body(std::map<std::string, std::string>& packages) {
     }
     return "";
   };
-  ASSERT_TRUE(run_until(absl::Seconds(5), [&] { return ReadFile("/proc/sys/net/ipv4/conf/eth0/promote_secondaries").value_or("") == "1\n"; }));
+  ASSERT_TRUE(run_until(absl::Seconds(5), [&] {
+    return ReadFile("/proc/sys/net/ipv4/conf/eth0/promote_secondaries").value_or("") == "1\n";
+  }));
 
   std::unique_ptr<Child> server = Server(loader, busybox, net.pid(), "192.0.2");
   // What services/dhcpcd.cc has, but for the places of the files; uid and capabilities by setpriv.
-  std::ofstream("/run/dhcpcd.conf") << "ipv4only\nnoipv4ll\nclientid\noption domain_name_servers, host_name, ntp_servers\n"
-                                       "require dhcp_server_identifier\nnodelay\nnoarp\nnodev\npersistent\n";
-  std::vector<std::string> argv = {"/usr/bin/setpriv", "--reuid=902", "--regid=902", "--clear-groups", "--no-new-privs",
-                                   "--inh-caps=-all,+net_raw,+net_bind_service", "--ambient-caps=-all,+net_raw,+net_bind_service",
+  std::ofstream("/run/dhcpcd.conf")
+      << "ipv4only\nnoipv4ll\nclientid\noption domain_name_servers, host_name, ntp_servers\n"
+         "require dhcp_server_identifier\nnodelay\nnoarp\nnodev\npersistent\n";
+  std::vector<std::string> argv = {"/usr/bin/setpriv",
+                                   "--reuid=902",
+                                   "--regid=902",
+                                   "--clear-groups",
+                                   "--no-new-privs",
+                                   "--inh-caps=-all,+net_raw,+net_bind_service",
+                                   "--ambient-caps=-all,+net_raw,+net_bind_service",
                                    "--bounding-set=-all,+net_raw,+net_bind_service"};
   argv.insert(argv.end(), loader.begin(), loader.end());
-  for (const std::string& word : {packages["dhcpcd-base"] + "/usr/sbin/dhcpcd", std::string("--ipv4only"), std::string("--nobackground"),
-                                  std::string("--noconfigure"), std::string("--config"), std::string("/run/dhcpcd.conf"), std::string("--script"),
-                                  std::string("/run/bin/dhcp-report"), std::string("--allowinterfaces"), std::string("eth0")}) {
+  for (const std::string& word :
+       {packages["dhcpcd-base"] + "/usr/sbin/dhcpcd", std::string("--ipv4only"), std::string("--nobackground"),
+        std::string("--noconfigure"), std::string("--config"), std::string("/run/dhcpcd.conf"), std::string("--script"),
+        std::string("/run/bin/dhcp-report"), std::string("--allowinterfaces"), std::string("eth0")}) {
     argv.push_back(word);
   }
   absl::Time start = absl::Now();
   Child client(argv, "/run/dhcpcd.log", [] {});
-  ASSERT_TRUE(run_until(absl::Seconds(30), [&] { return !address("192.0.2.").empty(); })) << ReadFile("/run/dhcpcd.log").value_or("");
+  ASSERT_TRUE(run_until(absl::Seconds(30), [&] { return !address("192.0.2.").empty(); }))
+      << ReadFile("/run/dhcpcd.log").value_or("");
   fprintf(stderr, "lease in the kernel after %.2f s\n", absl::ToDoubleSeconds(absl::Now() - start));
   ASSERT_TRUE(run_until(absl::Seconds(5), [&] { return store.Find<resource::v1::DhcpLease>("eth0") != nullptr; }));
   resource::v1::DhcpLease first = *store.Find<resource::v1::DhcpLease>("eth0");
@@ -173,7 +192,8 @@ void Body(std::map<std::string, std::string>& packages) {
   EXPECT_THAT(first.time_servers(), testing::ElementsAre("192.0.2.9"));
   EXPECT_TRUE(run_until(absl::Seconds(5), [&] {
     for (const auto& [id, route] : store.All<resource::v1::Route>()) {
-      if (route.destination() == "default" && route.gateway() == "192.0.2.1" && route.protocol() == "stele") return true;
+      if (route.destination() == "default" && route.gateway() == "192.0.2.1" && route.protocol() == "stele")
+        return true;
     }
     return false;
   }));
@@ -190,15 +210,17 @@ void Body(std::map<std::string, std::string>& packages) {
   server->Stop();
   Shell(enter + "addr flush dev s0 && " + enter + "addr add 198.51.100.1/24 dev s0");
   std::unique_ptr<Child> other = Server(loader, busybox, net.pid(), "198.51.100");
-  EXPECT_TRUE(run_until(absl::Seconds(60), [&] { return !address("198.51.100.").empty() && address("192.0.2.").empty(); }))
-      << ReadFile("/run/dhcpcd.log").value_or("");
+  EXPECT_TRUE(run_until(absl::Seconds(60), [&] {
+    return !address("198.51.100.").empty() && address("192.0.2.").empty();
+  })) << ReadFile("/run/dhcpcd.log").value_or("");
 }
 
 TEST(Dhcpcd, LeaseReachesTheKernelIsRenewedAndChanges) {
   if (::getuid() != 0) GTEST_SKIP() << "needs root: dhcpcd's own user";
   std::map<std::string, std::string> packages = FetchPackages();
   if (packages.size() < 6) GTEST_SKIP() << "needs Debian 13's dhcpcd-base and busybox: from the cache or the network";
-  if (::access((ProgramDirectory() + "/applets").c_str(), X_OK) != 0) GTEST_SKIP() << "needs the program applets: ./dev build makes it";
+  if (::access((ProgramDirectory() + "/applets").c_str(), X_OK) != 0)
+    GTEST_SKIP() << "needs the program applets: ./dev build makes it";
   pid_t child = ::fork();
   ASSERT_GE(child, 0);
   if (child == 0) {

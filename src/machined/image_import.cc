@@ -16,8 +16,8 @@
 #include "github.com/containerd/containerd/api/services/images/v1/images.grpc.pb.h"
 #include "github.com/containerd/containerd/api/services/streaming/v1/streaming.grpc.pb.h"
 #include "github.com/containerd/containerd/api/services/transfer/v1/transfer.grpc.pb.h"
-#include "github.com/containerd/containerd/api/types/transfer/importexport.pb.h"
 #include "github.com/containerd/containerd/api/types/transfer/imagestore.pb.h"
+#include "github.com/containerd/containerd/api/types/transfer/importexport.pb.h"
 #include "github.com/containerd/containerd/api/types/transfer/progress.pb.h"
 #include "github.com/containerd/containerd/api/types/transfer/streaming.pb.h"
 
@@ -36,7 +36,7 @@ constexpr char kArchitecture[] = "arm64";
 #else
 constexpr char kArchitecture[] = "amd64";
 #endif
-constexpr size_t kPiece = 32 * 1024;     // what containerd's own client sends at once
+constexpr size_t kPiece = 32 * 1024;  // what containerd's own client sends at once
 // After the last byte: unpacking a large image on a slow disk.
 constexpr absl::Duration kFinishTimeout = absl::Minutes(10);
 constexpr absl::Duration kConnectTimeout = absl::Seconds(10);
@@ -159,7 +159,8 @@ absl::Status SendArchive(Stream& stream, const ReadArchive& read) {
       types::Data data;
       size_t size = std::min({rest.size(), kPiece, static_cast<size_t>(window)});
       data.set_data(std::string(rest.substr(0, size)));
-      if (!stream.Write(Pack("containerd.types.transfer.Data", data))) return absl::UnavailableError("containerd ended the stream");
+      if (!stream.Write(Pack("containerd.types.transfer.Data", data)))
+        return absl::UnavailableError("containerd ended the stream");
       window -= static_cast<int64_t>(size);
       rest.remove_prefix(size);
     }
@@ -173,7 +174,8 @@ google::protobuf::Map<std::string, std::string> LabelsOf(const ImportOptions& op
   return labels;
 }
 
-transfer::TransferRequest RequestOf(const ImportOptions& options, const std::string& archive, const std::string& progress) {
+transfer::TransferRequest RequestOf(const ImportOptions& options, const std::string& archive,
+                                    const std::string& progress) {
   types::ImageImportStream source;
   source.set_stream(archive);
   types::ImageStore destination;
@@ -198,7 +200,8 @@ transfer::TransferRequest RequestOf(const ImportOptions& options, const std::str
 
 // containerd 1.7's transfer stores images without an event, and CRI, which listens for events, would
 // not know them until its next start. Writing the labels that they have already makes one.
-absl::Status AnnounceToCri(const std::shared_ptr<grpc::Channel>& channel, const std::string& name, const ImportOptions& options) {
+absl::Status AnnounceToCri(const std::shared_ptr<grpc::Channel>& channel, const std::string& name,
+                           const ImportOptions& options) {
   auto images = ::containerd::services::images::v1::Images::NewStub(channel);
   grpc::ClientContext context;
   context.AddMetadata("containerd-namespace", kNamespace);
@@ -206,8 +209,10 @@ absl::Status AnnounceToCri(const std::shared_ptr<grpc::Channel>& channel, const 
   ::containerd::services::images::v1::UpdateImageRequest request;
   request.mutable_image()->set_name(name);
   *request.mutable_image()->mutable_labels() = LabelsOf(options);
-  request.mutable_image()->mutable_target();  // the mask leaves it alone, but containerd 1.7 crashes where there is none
-  for (const auto& [label, value] : request.image().labels()) request.mutable_update_mask()->add_paths(absl::StrCat("labels.", label));
+  request.mutable_image()
+      ->mutable_target();  // the mask leaves it alone, but containerd 1.7 crashes where there is none
+  for (const auto& [label, value] : request.image().labels())
+    request.mutable_update_mask()->add_paths(absl::StrCat("labels.", label));
   ::containerd::services::images::v1::UpdateImageResponse response;
   return Annotate(StatusOf(images->Update(&context, request, &response)), absl::StrCat("announce ", name));
 }
@@ -231,7 +236,8 @@ absl::StatusOr<std::vector<std::string>> ImportArchive(const ImportOptions& opti
   // A channel of its own, so that a large import does not stand in the way of the pods' status.
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  auto channel = grpc::CreateCustomChannel(absl::StrCat("unix:", options.socket), grpc::InsecureChannelCredentials(), arguments);
+  auto channel =
+      grpc::CreateCustomChannel(absl::StrCat("unix:", options.socket), grpc::InsecureChannelCredentials(), arguments);
   if (!channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kConnectTimeout))) {
     return absl::UnavailableError(absl::StrCat("containerd does not answer at ", options.socket));
   }
@@ -260,7 +266,8 @@ absl::StatusOr<std::vector<std::string>> ImportArchive(const ImportOptions& opti
   // containerd closes the progress stream with the transfer; what it holds is read to its end.
   std::atomic<bool> listened = false;
   std::thread watch([&] {
-    for (absl::Time end = absl::Now() + kProgressTimeout; !listened && absl::Now() < end;) absl::SleepFor(absl::Milliseconds(10));
+    for (absl::Time end = absl::Now() + kProgressTimeout; !listened && absl::Now() < end;)
+      absl::SleepFor(absl::Milliseconds(10));
     if (!listened || !status.ok()) progress.Cancel();
   });
   listener.join();

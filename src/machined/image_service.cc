@@ -32,7 +32,8 @@ constexpr absl::Duration kIdleTimeout = absl::Seconds(30);
 // One call. gRPC's threads bring chunks, the import's thread takes them. Deletes itself in OnDone.
 class ImportCall : public grpc::ServerReadReactor<ImportImageRequest> {
  public:
-  ImportCall(NodeApi& api, grpc::CallbackServerContext* context, ImportImageResponse* response, std::shared_ptr<std::atomic<bool>> busy)
+  ImportCall(NodeApi& api, grpc::CallbackServerContext* context, ImportImageResponse* response,
+             std::shared_ptr<std::atomic<bool>> busy)
       : api_(api), context_(context), response_(response), busy_(std::move(busy)), caller_(CallerOf(*context)) {
     if (busy_->exchange(true)) {
       busy_ = nullptr;
@@ -68,7 +69,8 @@ class ImportCall : public grpc::ServerReadReactor<ImportImageRequest> {
  private:
   // Import's thread.
   void Run() {
-    absl::StatusOr<std::vector<std::string>> names = ImportArchive({services::kContainerdSocket}, [this] { return NextChunk(); });
+    absl::StatusOr<std::vector<std::string>> names =
+        ImportArchive({services::kContainerdSocket}, [this] { return NextChunk(); });
     absl::Status status = names.status();
     // A client that went away in the middle may look like one that had sent everything.
     if (status.ok() && context_->IsCancelled()) status = absl::CancelledError("the client went away");
@@ -88,7 +90,8 @@ class ImportCall : public grpc::ServerReadReactor<ImportImageRequest> {
     for (;;) {
       arrived_ = false;
       StartRead(&request_);
-      if (!changed_.wait_for(lock, absl::ToChronoNanoseconds(kIdleTimeout), [this] { return arrived_ || cancelled_; })) {
+      if (!changed_.wait_for(lock, absl::ToChronoNanoseconds(kIdleTimeout),
+                             [this] { return arrived_ || cancelled_; })) {
         return absl::DeadlineExceededError("no byte of the image arrived for 30 s");
       }
       if (cancelled_) return absl::CancelledError("the client went away");
@@ -118,7 +121,8 @@ class ImageService final : public machine::v1::ImageService::CallbackService {
  public:
   explicit ImageService(NodeApi& api) : api_(api) {}
 
-  grpc::ServerReadReactor<ImportImageRequest>* ImportImage(grpc::CallbackServerContext* context, ImportImageResponse* response) override {
+  grpc::ServerReadReactor<ImportImageRequest>* ImportImage(grpc::CallbackServerContext* context,
+                                                           ImportImageResponse* response) override {
     return new ImportCall(api_, context, response, busy_);
   }
 

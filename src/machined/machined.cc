@@ -47,8 +47,8 @@ constexpr int kMaxListenSockets = 16;
 void PrepareProcess() {
   // One heap: threads are few, and each arena of its own would keep what it once freed.
   ::mallopt(M_ARENA_MAX, 1);
-  // An image's messages, 256 KiB each, come from that heap again and again: by mmap, or given back at once, each of them
-  // would be 64 page faults. ReleaseIdleMemory gives back what is not used for longer.
+  // An image's messages, 256 KiB each, come from that heap again and again: by mmap, or given back at once, each of
+  // them would be 64 page faults. ReleaseIdleMemory gives back what is not used for longer.
   ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
   ::mallopt(M_TRIM_THRESHOLD, 4 << 20);
   ::signal(SIGPIPE, SIG_IGN);

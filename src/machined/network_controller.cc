@@ -51,7 +51,8 @@ std::string TextOf(const KernelRoute& route) {
 
 WantedNetwork WantedOf(const Store& store, absl::Status* problem) {
   WantedNetwork wanted;
-  for (const auto& [name, link] : store.All<resource::v1::LinkSpec>()) wanted.links.push_back({name, link.up(), link.mtu()});
+  for (const auto& [name, link] : store.All<resource::v1::LinkSpec>())
+    wanted.links.push_back({name, link.up(), link.mtu()});
   // The ids begin with the layer: config sorts before dhcp4, and the first wins where two ask for the same.
   for (const auto& [id, spec] : store.All<resource::v1::AddressSpec>()) {
     absl::StatusOr<IpPrefix> prefix = ParseIpPrefix(spec.address());
@@ -93,7 +94,8 @@ absl::Status NetworkController::ApplyLinks(const WantedNetwork& wanted) {
   ASSIGN_OR_RETURN(std::vector<KernelLink> links, kernel_->Links());
   absl::Status first;
   for (const WantedLink& wanted_link : wanted.links) {
-    bool exists = std::any_of(links.begin(), links.end(), [&](const KernelLink& link) { return link.name == wanted_link.name; });
+    bool exists =
+        std::any_of(links.begin(), links.end(), [&](const KernelLink& link) { return link.name == wanted_link.name; });
     if (exists) Keep(first, PromoteSecondaries(wanted_link.name), wanted_link.name);
   }
   for (const LinkChange& change : PlanLinks(wanted, links)) {
@@ -135,12 +137,14 @@ absl::Status NetworkController::ApplyRoutes(const WantedNetwork& wanted) {
     absl::Status status = kernel_->DeleteRoute(route);
     if (absl::IsNotFound(status)) status = absl::OkStatus();  // ESRCH: gone with its address
     Keep(first, status, absl::StrCat("remove route ", TextOf(route)));
-    if (status.ok()) node_->Emit("network", FormatIpPrefix(route.destination), absl::StrCat("route removed: ", TextOf(route)));
+    if (status.ok())
+      node_->Emit("network", FormatIpPrefix(route.destination), absl::StrCat("route removed: ", TextOf(route)));
   }
   for (const RouteChanges::Add& add : changes.add) {
     absl::Status status = kernel_->AddRoute(add.route, add.on_link);
     Keep(first, status, absl::StrCat("add route ", TextOf(add.route)));
-    if (status.ok()) node_->Emit("network", FormatIpPrefix(add.route.destination), absl::StrCat("route added: ", TextOf(add.route)));
+    if (status.ok())
+      node_->Emit("network", FormatIpPrefix(add.route.destination), absl::StrCat("route added: ", TextOf(add.route)));
   }
   return first;
 }

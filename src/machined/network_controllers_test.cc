@@ -1,6 +1,8 @@
 // The controllers of the network against a real kernel: a fresh user, network and UTS namespace with
 // a veth pair, and a directory for what would be /etc and /run.
 #include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
 #include <linux/veth.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -8,9 +10,6 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <gmock/gmock.h>
-#include <google/protobuf/text_format.h>
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
@@ -61,7 +60,8 @@ void MakeVeth(const std::string& name, const std::string& peer) {
   };
   std::string peer_info(sizeof(ifinfomsg), '\0');
   peer_info += attribute(IFLA_IFNAME, absl::StrCat(peer, absl::string_view("\0", 1)));
-  std::string info = attribute(IFLA_INFO_KIND, "veth") + attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer_info));
+  std::string info =
+      attribute(IFLA_INFO_KIND, "veth") + attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer_info));
   NetlinkMessage message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{});
   message.AddString(IFLA_IFNAME, name);
   message.AddBytes(IFLA_LINKINFO, info);
@@ -139,7 +139,8 @@ constexpr char kStatic[] = R"(network { hostname: "n1.example.test" nameservers:
   interfaces { name: "eth0" mtu: 1400 addresses: "192.0.2.10/24" routes { to: "default" via: "192.0.2.1" } }
   interfaces { name: "eth1" } })";
 
-constexpr char kBound[] = "interface=eth0\nreason=BOUND\nnew_ip_address=192.0.2.50\nnew_subnet_cidr=24\nnew_routers=192.0.2.1\n"
+constexpr char kBound[] =
+    "interface=eth0\nreason=BOUND\nnew_ip_address=192.0.2.50\nnew_subnet_cidr=24\nnew_routers=192.0.2.1\n"
     "new_domain_name_servers=192.0.2.1\nnew_host_name=leased\nnew_dhcp_lease_time=3600\n"
     "new_dhcp_server_identifier=192.0.2.1\nnew_ntp_servers=192.0.2.9\n";
 constexpr char kDhcp[] = R"(network { interfaces { name: "eth0" dhcp: true } interfaces { name: "eth1" } })";
@@ -185,7 +186,11 @@ TEST(NetworkControllers, WhatSomebodyElseMadeStays) {
     ASSERT_TRUE(NetlinkSocket::Open()->Request(add).ok());
     ASSERT_TRUE(kernel.SetLink(index["cni0"], true, 0).ok());
     ASSERT_TRUE(kernel.SetLink(index["veth0"], true, 0).ok());
-    ASSERT_TRUE(kernel.AddRoute({*ParseIpPrefix("10.244.0.0/16"), *ParseIpAddress("10.88.0.2"), index["cni0"], 0, RTPROT_BOOT}, false).ok());
+    ASSERT_TRUE(
+        kernel
+            .AddRoute({*ParseIpPrefix("10.244.0.0/16"), *ParseIpAddress("10.88.0.2"), index["cni0"], 0, RTPROT_BOOT},
+                      false)
+            .ok());
 
     Network network;
     network.Start();
@@ -206,14 +211,17 @@ TEST(NetworkControllers, WhatIsTakenAwayComesBack) {
     Network network;
     network.Start();
     network.Configure(kStatic);
-    auto complete = [&] { return network.HasAddress("eth0/192.0.2.10/24") && network.Route("default/1024/eth0") != nullptr; };
+    auto complete = [&] {
+      return network.HasAddress("eth0/192.0.2.10/24") && network.Route("default/1024/eth0") != nullptr;
+    };
     ASSERT_TRUE(network.RunUntil(complete));
     NetworkKernel kernel = *NetworkKernel::Open();
     uint32_t index = network.store().Find<resource::v1::Link>("eth0")->index();
     ASSERT_TRUE(kernel.DeleteAddress(index, *ParseIpPrefix("192.0.2.10/24")).ok());
     ASSERT_TRUE(network.RunUntil([&] {
       std::vector<KernelRoute> routes = *kernel.Routes();
-      return complete() && std::any_of(routes.begin(), routes.end(), [](const KernelRoute& route) { return route.protocol == kOurProtocol; });
+      return complete() && std::any_of(routes.begin(), routes.end(),
+                                       [](const KernelRoute& route) { return route.protocol == kOurProtocol; });
     }));
   });
 }
@@ -236,11 +244,11 @@ TEST(NetworkControllers, LeaseComesChangesAndGoes) {
     EXPECT_EQ(ReadFile("/proc/sys/net/ipv4/conf/eth0/promote_secondaries").value_or(""), "1\n");  // dhcpcd insists
 
     // Another server, another subnet.
-    network.Report("interface=eth0\nreason=BOUND\nnew_ip_address=198.51.100.7\nnew_subnet_cidr=24\nnew_routers=198.51.100.1\n"
-                   "new_dhcp_lease_time=3600\nnew_dhcp_server_identifier=198.51.100.1\n");
-    EXPECT_TRUE(network.RunUntil([&] {
-      return network.HasAddress("eth0/198.51.100.7/24") && !network.HasAddress("eth0/192.0.2.50/24");
-    }));
+    network.Report(
+        "interface=eth0\nreason=BOUND\nnew_ip_address=198.51.100.7\nnew_subnet_cidr=24\nnew_routers=198.51.100.1\n"
+        "new_dhcp_lease_time=3600\nnew_dhcp_server_identifier=198.51.100.1\n");
+    EXPECT_TRUE(network.RunUntil(
+        [&] { return network.HasAddress("eth0/198.51.100.7/24") && !network.HasAddress("eth0/192.0.2.50/24"); }));
     EXPECT_THAT(network.File("resolv.conf"), Not(HasSubstr("nameserver")));
 
     // The client is stopped: the lease stays. It expires: all goes.

@@ -14,7 +14,8 @@ constexpr int kDumpTries = 5;
 
 std::string HardwareAddressText(absl::string_view bytes) {
   std::string text;
-  for (char byte : bytes) absl::StrAppend(&text, text.empty() ? "" : ":", absl::Hex(static_cast<uint8_t>(byte), absl::kZeroPad2));
+  for (char byte : bytes)
+    absl::StrAppend(&text, text.empty() ? "" : ":", absl::Hex(static_cast<uint8_t>(byte), absl::kZeroPad2));
   return text;
 }
 
@@ -185,38 +186,60 @@ absl::Status NetworkKernel::DeleteRoute(const KernelRoute& route) {
 
 std::string OperationalStateName(uint8_t state) {
   switch (state) {
-    case IF_OPER_NOTPRESENT: return "notpresent";
-    case IF_OPER_DOWN: return "down";
-    case IF_OPER_LOWERLAYERDOWN: return "lowerlayerdown";
-    case IF_OPER_TESTING: return "testing";
-    case IF_OPER_DORMANT: return "dormant";
-    case IF_OPER_UP: return "up";
-    default: return "unknown";
+    case IF_OPER_NOTPRESENT:
+      return "notpresent";
+    case IF_OPER_DOWN:
+      return "down";
+    case IF_OPER_LOWERLAYERDOWN:
+      return "lowerlayerdown";
+    case IF_OPER_TESTING:
+      return "testing";
+    case IF_OPER_DORMANT:
+      return "dormant";
+    case IF_OPER_UP:
+      return "up";
+    default:
+      return "unknown";
   }
 }
 
 std::string RouteProtocolName(uint8_t protocol) {
   switch (protocol) {
-    case RTPROT_REDIRECT: return "redirect";
-    case RTPROT_KERNEL: return "kernel";
-    case RTPROT_BOOT: return "boot";
-    case RTPROT_STATIC: return "static";
-    case RTPROT_RA: return "ra";
-    case RTPROT_BIRD: return "bird";
-    case RTPROT_DHCP: return "dhcp";
-    case RTPROT_BGP: return "bgp";
-    case kOurProtocol: return "stele";
-    default: return absl::StrCat(protocol);
+    case RTPROT_REDIRECT:
+      return "redirect";
+    case RTPROT_KERNEL:
+      return "kernel";
+    case RTPROT_BOOT:
+      return "boot";
+    case RTPROT_STATIC:
+      return "static";
+    case RTPROT_RA:
+      return "ra";
+    case RTPROT_BIRD:
+      return "bird";
+    case RTPROT_DHCP:
+      return "dhcp";
+    case RTPROT_BGP:
+      return "bgp";
+    case kOurProtocol:
+      return "stele";
+    default:
+      return absl::StrCat(protocol);
   }
 }
 
 std::string ScopeName(uint8_t scope) {
   switch (scope) {
-    case RT_SCOPE_UNIVERSE: return "global";
-    case RT_SCOPE_SITE: return "site";
-    case RT_SCOPE_LINK: return "link";
-    case RT_SCOPE_HOST: return "host";
-    default: return absl::StrCat(scope);
+    case RT_SCOPE_UNIVERSE:
+      return "global";
+    case RT_SCOPE_SITE:
+      return "site";
+    case RT_SCOPE_LINK:
+      return "link";
+    case RT_SCOPE_HOST:
+      return "host";
+    default:
+      return absl::StrCat(scope);
   }
 }
 

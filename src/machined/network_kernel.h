@@ -63,7 +63,8 @@ class NetworkKernel {
   explicit NetworkKernel(NetlinkSocket socket) : socket_(std::move(socket)) {}
   // Dumps again, a few times, when the kernel's tables changed meanwhile.
   template <typename Fixed, typename Object>
-  absl::StatusOr<std::vector<Object>> DumpAll(uint16_t type, const Fixed& fixed, bool (*read)(const NetlinkReply&, Object*));
+  absl::StatusOr<std::vector<Object>> DumpAll(uint16_t type, const Fixed& fixed,
+                                              bool (*read)(const NetlinkReply&, Object*));
 
   NetlinkSocket socket_;
 };

@@ -86,7 +86,8 @@ RouteChanges PlanRoutes(const WantedNetwork& wanted, const std::vector<KernelLin
     // A route through a link that is down cannot be made; the link's change brings us here again.
     if (found == by_name.end() || !found->second->up) continue;
     KernelRoute kernel{NetworkOf(route.destination), route.gateway, found->second->index, route.metric, kOurProtocol};
-    bool taken = std::any_of(goal.begin(), goal.end(), [&](const RouteChanges::Add& other) { return SameKey(other.route, kernel); });
+    bool taken = std::any_of(goal.begin(), goal.end(),
+                             [&](const RouteChanges::Add& other) { return SameKey(other.route, kernel); });
     if (taken) continue;  // the first asked wins: layers come in order
     goal.push_back({kernel, !route.gateway.empty() && !Reachable(wanted, route)});
   }
@@ -96,11 +97,13 @@ RouteChanges PlanRoutes(const WantedNetwork& wanted, const std::vector<KernelLin
   RouteChanges changes;
   for (const KernelRoute& route : routes) {
     if (route.protocol != kOurProtocol) continue;
-    bool kept = std::any_of(goal.begin(), goal.end(), [&](const RouteChanges::Add& one) { return SameRoute(one.route, route); });
+    bool kept = std::any_of(goal.begin(), goal.end(),
+                            [&](const RouteChanges::Add& one) { return SameRoute(one.route, route); });
     if (!kept) changes.remove.push_back(route);
   }
   for (const RouteChanges::Add& one : goal) {
-    bool there = std::any_of(routes.begin(), routes.end(), [&](const KernelRoute& route) { return SameRoute(one.route, route); });
+    bool there = std::any_of(routes.begin(), routes.end(),
+                             [&](const KernelRoute& route) { return SameRoute(one.route, route); });
     if (!there) changes.add.push_back(one);
   }
   return changes;

@@ -25,12 +25,14 @@ TEST(PlanLinks, OnlyDifferences) {
 
 TEST(PlanAddresses, TakesAwayOnlyOurs) {
   WantedNetwork wanted;
-  wanted.addresses = {{"eth0", Prefix("192.0.2.10/24")}, {"eth0", Prefix("192.0.2.10/24")}, {"eth0", Prefix("192.0.2.7/24")},
+  wanted.addresses = {{"eth0", Prefix("192.0.2.10/24")},
+                      {"eth0", Prefix("192.0.2.10/24")},
+                      {"eth0", Prefix("192.0.2.7/24")},
                       {"absent", Prefix("192.0.2.11/24")}};
   std::vector<KernelAddress> kernel = {{1, Prefix("127.0.0.1/8"), 254, false},
-                                       {2, Prefix("192.0.2.7/24"), 0, false},   // somebody's, and wanted
-                                       {2, Prefix("192.0.2.8/24"), 0, false},   // somebody's
-                                       {2, Prefix("192.0.2.9/24"), 0, true}};   // ours, no longer wanted
+                                       {2, Prefix("192.0.2.7/24"), 0, false},  // somebody's, and wanted
+                                       {2, Prefix("192.0.2.8/24"), 0, false},  // somebody's
+                                       {2, Prefix("192.0.2.9/24"), 0, true}};  // ours, no longer wanted
   AddressChanges changes = PlanAddresses(wanted, kLinks, kernel);
   ASSERT_EQ(changes.remove.size(), 1u);
   EXPECT_EQ(FormatIpPrefix(changes.remove[0].prefix), "192.0.2.9/24");
@@ -43,8 +45,8 @@ TEST(PlanRoutes, GatewayChangeRemovesBeforeItAdds) {
   wanted.addresses = {{"eth0", Prefix("192.0.2.10/24")}};
   wanted.routes = {{"eth0", Prefix("0.0.0.0/0"), Ip("192.0.2.2"), 1024}};
   std::vector<KernelRoute> kernel = {{Prefix("0.0.0.0/0"), Ip("192.0.2.1"), 2, 1024, kOurProtocol},
-                                     {Prefix("10.244.0.0/16"), Ip("192.0.2.3"), 2, 0, 3},       // CNI's
-                                     {Prefix("192.0.2.0/24"), "", 2, 0, 2}};                    // the kernel's
+                                     {Prefix("10.244.0.0/16"), Ip("192.0.2.3"), 2, 0, 3},  // CNI's
+                                     {Prefix("192.0.2.0/24"), "", 2, 0, 2}};               // the kernel's
   RouteChanges changes = PlanRoutes(wanted, kLinks, kernel);
   ASSERT_EQ(changes.remove.size(), 1u);
   EXPECT_EQ(changes.remove[0].gateway, Ip("192.0.2.1"));
@@ -68,7 +70,8 @@ TEST(PlanRoutes, GatewayOutsideEverySubnetIsOnLink) {
 
 TEST(PlanRoutes, TheFirstOfTwoWins) {
   WantedNetwork wanted;
-  wanted.routes = {{"eth0", Prefix("10.0.0.0/8"), Ip("192.0.2.1"), 5}, {"eth0", Prefix("10.0.0.0/8"), Ip("192.0.2.2"), 5}};
+  wanted.routes = {{"eth0", Prefix("10.0.0.0/8"), Ip("192.0.2.1"), 5},
+                   {"eth0", Prefix("10.0.0.0/8"), Ip("192.0.2.2"), 5}};
   RouteChanges changes = PlanRoutes(wanted, kLinks, {});
   ASSERT_EQ(changes.add.size(), 1u);
   EXPECT_EQ(changes.add[0].route.gateway, Ip("192.0.2.1"));

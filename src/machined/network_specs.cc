@@ -38,7 +38,8 @@ void AddRoute(NetworkSpecs& specs, const std::string& layer, const std::string& 
 std::string DefaultHostname(const std::vector<LinkFacts>& links) {
   const LinkFacts* first = nullptr;
   for (const LinkFacts& link : links) {
-    if (link.physical && !link.hardware_address.empty() && (first == nullptr || link.index < first->index)) first = &link;
+    if (link.physical && !link.hardware_address.empty() && (first == nullptr || link.index < first->index))
+      first = &link;
   }
   if (first == nullptr) return "stele";
   std::string digits = first->hardware_address;
@@ -100,7 +101,8 @@ NetworkSpecs SpecsOfLeases(const std::map<std::string, resource::v1::DhcpLease>&
         resolver.add_search(domain);
       }
     }
-    if (!lease.hostname().empty() && specs.hostnames.empty()) specs.hostnames[kLayerDhcp4].set_hostname(lease.hostname());
+    if (!lease.hostname().empty() && specs.hostnames.empty())
+      specs.hostnames[kLayerDhcp4].set_hostname(lease.hostname());
   }
   if (!resolver.servers().empty()) specs.resolvers[kLayerDhcp4] = resolver;
   return specs;

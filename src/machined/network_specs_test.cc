@@ -39,7 +39,8 @@ TEST(SpecsOfConfig, OneNamedInterfaceIsAllThereIs) {
   NetworkSpecs specs = SpecsOfConfig(Config(R"(hostname: "n1"
       interfaces { name: "eth1" mtu: 9000 addresses: "192.0.2.10/24" addresses: "2001:db8::1/64"
         routes { to: "default" via: "192.0.2.1" } routes { to: "10.0.0.0/8" via: "192.0.2.2" metric: 5 } }
-      nameservers: "192.0.2.53")"), kLinks);
+      nameservers: "192.0.2.53")"),
+                                     kLinks);
   EXPECT_THAT(specs.links, ElementsAre(Key("eth1"), Key("lo")));
   EXPECT_EQ(specs.links["eth1"].mtu(), 9000u);
   EXPECT_FALSE(specs.links["eth1"].dhcp4());
@@ -65,7 +66,8 @@ TEST(SpecsOfLeases, TwoLinksDoNotQuarrel) {
 
 TEST(SpecsOfLeases, ClasslessRoutesReplaceTheRouter) {
   NetworkSpecs specs = SpecsOfLeases({{"eth0", Lease(R"(address: "192.0.2.5/32" gateway: "192.0.2.9"
-      routes: "192.0.2.1/32 0.0.0.0" routes: "default 192.0.2.1")")}}, {{"eth0", 2}});
+      routes: "192.0.2.1/32 0.0.0.0" routes: "default 192.0.2.1")")}},
+                                     {{"eth0", 2}});
   EXPECT_THAT(specs.routes, ElementsAre(Key("dhcp4/192.0.2.1/32/1026/eth0"), Key("dhcp4/default/1026/eth0")));
   EXPECT_EQ(specs.routes["dhcp4/192.0.2.1/32/1026/eth0"].gateway(), "");
   EXPECT_EQ(specs.routes["dhcp4/default/1026/eth0"].gateway(), "192.0.2.1");

@@ -7,7 +7,8 @@
 namespace stele::machined {
 namespace {
 
-constexpr uint32_t kGroups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+constexpr uint32_t kGroups =
+    RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
 // A start of twenty pods changes hundreds of things; the first is seen at once, the others together.
 constexpr absl::Duration kGap = absl::Milliseconds(100);
 

@@ -1,9 +1,9 @@
 #include "machined/phase_board.h"
 
 #include <algorithm>
-#include <ctime>
 
 #include "absl/strings/str_format.h"
+#include "machined/uptime.h"
 #include "stele/resource/v1/node.pb.h"
 
 namespace stele::machined {
@@ -15,11 +15,7 @@ namespace {
 
 constexpr absl::Duration kLookAgain = absl::Milliseconds(500);
 
-uint64_t BootTimeNs() {
-  timespec now;
-  ::clock_gettime(CLOCK_BOOTTIME, &now);
-  return now.tv_sec * 1'000'000'000ULL + now.tv_nsec;
-}
+uint64_t BootTimeNs() { return static_cast<uint64_t>(absl::ToInt64Nanoseconds(Uptime())); }
 
 void SetDuration(uint64_t ns, google::protobuf::Duration& out) {
   out.set_seconds(ns / 1'000'000'000);

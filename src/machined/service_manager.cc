@@ -1,12 +1,12 @@
 #include "machined/service_manager.h"
 
 #include <algorithm>
-#include <ctime>
 
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "machined/log.h"
+#include "machined/uptime.h"
 #include "stele/resource/v1/node.pb.h"
 
 namespace stele::machined {
@@ -35,12 +35,7 @@ constexpr absl::string_view kApid = "apid";
 // What a node cannot be managed without: it may be restarted, never stopped.
 bool CarriesTheApi(absl::string_view service) { return service == kMachined || service == kApid; }
 
-absl::Time FromBootTime(uint64_t boottime_ns) {
-  timespec now;
-  ::clock_gettime(CLOCK_BOOTTIME, &now);
-  int64_t now_ns = now.tv_sec * 1'000'000'000LL + now.tv_nsec;
-  return absl::Now() - absl::Nanoseconds(now_ns - static_cast<int64_t>(boottime_ns));
-}
+absl::Time FromBootTime(uint64_t boottime_ns) { return absl::Now() - (Uptime() - absl::Nanoseconds(boottime_ns)); }
 
 std::string CgroupOf(const std::string& name, const ServiceSpec& spec) {
   return spec.cgroup.empty() ? absl::StrCat("system/", name) : spec.cgroup;

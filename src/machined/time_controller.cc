@@ -34,7 +34,8 @@ absl::Status TimeController::Reconcile() {
   if (state < 0) return ErrnoStatus("read the clock's state");
   status.set_synchronized(state != TIME_ERROR && !(clock.status & STA_UNSYNC));
   // Whole milliseconds: a new resource for each microsecond would wake every watcher all the time.
-  if (status.synchronized()) status.mutable_estimated_error()->set_nanos(static_cast<int32_t>(clock.esterror % 1'000'000 / 1000 * 1'000'000));
+  if (status.synchronized())
+    status.mutable_estimated_error()->set_nanos(static_cast<int32_t>(clock.esterror % 1'000'000 / 1000 * 1'000'000));
   for (const std::string& server : ChooseTimeServers(*node_, node_->store())) status.add_servers(server);
   if (timer_ == 0) {
     timer_ = node_->loop().After(kPoll, [this] {

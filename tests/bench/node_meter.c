@@ -1,10 +1,11 @@
-// What memory a node uses while something happens on it, looked at from a privileged pod that has the node's root below /host.
+// What memory a node uses while something happens on it, looked at from a privileged pod that has the node's root below
+// /host.
 //
 //   node-meter MILLISECONDS GROUP…    until standard input ends; then one JSON object on standard output
 //
-// For each quantity the first value and the greatest one, in bytes. "used" is MemTotal - MemAvailable: what could not be given to
-// somebody else without swapping; page cache that can be dropped is in "Cached". A group's "current" counts its cache too,
-// "anon" is what its processes allocated, "peak" is the kernel's own, from the start of this program.
+// For each quantity the first value and the greatest one, in bytes. "used" is MemTotal - MemAvailable: what could not
+// be given to somebody else without swapping; page cache that can be dropped is in "Cached". A group's "current" counts
+// its cache too, "anon" is what its processes allocated, "peak" is the kernel's own, from the start of this program.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>

@@ -27,7 +27,8 @@ TEST(Drain, WaitsForPodsThatSomebodyCanMove) {
   DrainCheck check = PodsHaveLeft(runtime);
   EXPECT_FALSE(check.done);
   EXPECT_EQ(check.waits_for, "pods default/a, default/b to leave");
-  for (const char* name : {"default/c", "default/d", "default/e", "default/f", "default/g"}) put(name, "Running", false);
+  for (const char* name : {"default/c", "default/d", "default/e", "default/f", "default/g"})
+    put(name, "Running", false);
   EXPECT_EQ(PodsHaveLeft(runtime).waits_for,
             "pods default/a, default/b, default/c, default/d, default/e and 2 more to leave");
 }

@@ -28,8 +28,8 @@ absl::Status EspMount::MountReadOnly() const {
   RETURN_IF_ERROR(MakeDirectories(target_, 0700));
   ASSIGN_OR_RETURN(bool mounted, IsMountedFrom(device_, target_));
   if (mounted) return absl::OkStatus();
-  // Errors are returned and no more: a file that a power cut left without its clusters (esp_folder.cc) is one, and must not
-  // make the ESP read-only for all that is written beside it.
+  // Errors are returned and no more: a file that a power cut left without its clusters (esp_folder.cc) is one, and must
+  // not make the ESP read-only for all that is written beside it.
   if (::mount(device_.c_str(), target_.c_str(), "vfat", kFlags | MS_RDONLY, "umask=0077,errors=continue") != 0) {
     return ErrnoStatus("mount the ESP ", device_, " on ", target_);
   }

@@ -1,5 +1,5 @@
-// One call of StageImage. gRPC's threads bring requests, a thread of its own stages them. What arrives while that one is
-// at the disk waits here, kAhead bytes at most: then a fast client waits. Includes gRPC: for *_service.cc only.
+// One call of StageImage. gRPC's threads bring requests, a thread of its own stages them. What arrives while that one
+// is at the disk waits here, kAhead bytes at most: then a fast client waits. Includes gRPC: for *_service.cc only.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -48,7 +48,7 @@ class StageCall : public grpc::ServerBidiReactor<machine::v1::StageImageRequest,
   std::string caller_;
   std::string version_;  // once it is known
   bool validate_only_ = false;
-  bool began_ = false;   // the controller waits for our end
+  bool began_ = false;  // the controller waits for our end
   machine::v1::StageImageRequest taken_;
   machine::v1::StageImageResponse response_;
   RateFloor floor_;

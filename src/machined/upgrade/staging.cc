@@ -61,8 +61,8 @@ absl::Status Staging::Run() {
 
 // --- prepare
 
-// Whether a name that boots is not the running image's. One that cannot be read may be, unless another is seen to be. Another: a
-// disk that answers at the second try would make the running image itself the proof that it may go.
+// Whether a name that boots is not the running image's. One that cannot be read may be, unless another is seen to be.
+// Another: a disk that answers at the second try would make the running image itself the proof that it may go.
 bool Staging::Goes(const Esp& esp, const std::vector<BootEntry>& entries, const BootEntry& entry) const {
   absl::StatusOr<std::string> root_hash = esp.RootHashIn(entry);
   if (root_hash.ok()) return *root_hash != place_.running_root_hash;

@@ -149,6 +149,15 @@ void UpgradeController::Operate(Work work, Done then) {
       });
 }
 
+void UpgradeController::Save(const UpgradeRecord& record, Done then) {
+  Operate(
+      [store = store(), record](std::vector<std::string>*) -> absl::StatusOr<std::string> {
+        RETURN_IF_ERROR(store.Save(record));
+        return record.version();
+      },
+      std::move(then));
+}
+
 void UpgradeController::LookAgain(absl::Duration delay) {
   if (timer_ != 0) loop_.Cancel(timer_);
   timer_ = loop_.After(delay, [this] {

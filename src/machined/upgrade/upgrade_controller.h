@@ -101,6 +101,8 @@ class UpgradeController : public Controller {
   // Runs `work` on a worker, as the one operation; then a survey, then `then` with what it returned.
   using Work = std::function<absl::StatusOr<std::string>(std::vector<std::string>* warnings)>;
   void Operate(Work work, Done then);
+  // Writes the record down; the version it is about.
+  void Save(const UpgradeRecord& record, Done then);
   void Drain(const ActivateOptions& options, Done done);
   void CheckDrain();
   void GiveUpActivation(const absl::Status& why);
@@ -141,8 +143,5 @@ class UpgradeController : public Controller {
   OwnerLoop::TimerId timer_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
-
-// Since the kernel started, sleep included.
-absl::Duration Uptime();
 
 }  // namespace stele::machined

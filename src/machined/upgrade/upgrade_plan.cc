@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "machined/upgrade/upgrade_controller.h"
+#include "machined/uptime.h"
 #include "stele/resource/v1/network.pb.h"
 
 namespace stele::machined {
@@ -16,8 +17,6 @@ namespace {
 constexpr absl::Duration kPlanPause = absl::Seconds(20);  // wall clocks jump: never sleep to the end
 constexpr absl::Duration kDrainPause = absl::Seconds(1);
 constexpr absl::Duration kAnswerFirst = absl::Milliseconds(300);
-
-absl::Status Always() { return absl::OkStatus(); }
 
 ActivateOptions OptionsOf(const UpgradeRecord& record) {
   return {record.asked_by(), record.manual(), record.no_reboot()};
@@ -36,20 +35,15 @@ void UpgradeController::Plan(const Activation& activation, Done done) {
   record.set_asked_by(activation.options.asked_by);
   record.set_manual(activation.options.manual);
   record.set_no_reboot(activation.options.no_reboot);
-  Operate(
-      [store = store(), record](std::vector<std::string>*) -> absl::StatusOr<std::string> {
-        RETURN_IF_ERROR(store.Save(record));
-        return record.version();
-      },
-      [this, done, record](const absl::StatusOr<std::string>& result) {
-        if (result.ok()) {
-          node_->Emit("upgrade", *result,
-                      absl::StrCat("activation planned for ",
-                                   absl::FormatTime(absl::RFC3339_sec, TimeOf(record.at()), absl::UTCTimeZone()),
-                                   " by ", record.asked_by()));
-        }
-        done(result);
-      });
+  Save(record, [this, done, record](const absl::StatusOr<std::string>& result) {
+    if (result.ok()) {
+      node_->Emit("upgrade", *result,
+                  absl::StrCat("activation planned for ",
+                               absl::FormatTime(absl::RFC3339_sec, TimeOf(record.at()), absl::UTCTimeZone()), " by ",
+                               record.asked_by()));
+    }
+    done(result);
+  });
 }
 
 void UpgradeController::CheckPlan() {
@@ -89,19 +83,14 @@ void UpgradeController::Drain(const ActivateOptions& options, Done done) {
   record.set_asked_by(options.asked_by);
   record.set_manual(options.manual);
   record.set_no_reboot(options.no_reboot);
-  Operate(
-      [store = store(), record](std::vector<std::string>*) -> absl::StatusOr<std::string> {
-        RETURN_IF_ERROR(store.Save(record));
-        return record.version();
-      },
-      [this, done, check, timeout](const absl::StatusOr<std::string>& result) {
-        if (result.ok()) {
-          drain_ends_ = absl::InfiniteDuration();
-          node_->Emit("upgrade", *result,
-                      absl::StrCat("drain: waits at most ", absl::FormatDuration(timeout), " for ", check.waits_for));
-        }
-        done(result);
-      });
+  Save(record, [this, done, check, timeout](const absl::StatusOr<std::string>& result) {
+    if (result.ok()) {
+      drain_ends_ = absl::InfiniteDuration();
+      node_->Emit("upgrade", *result,
+                  absl::StrCat("drain: waits at most ", absl::FormatDuration(timeout), " for ", check.waits_for));
+    }
+    done(result);
+  });
 }
 
 void UpgradeController::CheckDrain() {
@@ -130,14 +119,9 @@ void UpgradeController::GiveUpActivation(const absl::Status& why) {
   record.set_message(absl::StrCat("not activated: ", why.message()));
   SetTime(absl::Now(), *record.mutable_since());
   node_->Emit("upgrade", record.version(), record.message(), machine::v1::SEVERITY_ERROR);
-  Operate(
-      [store = store(), record](std::vector<std::string>*) -> absl::StatusOr<std::string> {
-        RETURN_IF_ERROR(store.Save(record));
-        return record.version();
-      },
-      [this](const absl::StatusOr<std::string>& result) {
-        if (!result.ok()) node_->Emit("upgrade", "records", result.status().message(), machine::v1::SEVERITY_ERROR);
-      });
+  Save(record, [this](const absl::StatusOr<std::string>& result) {
+    if (!result.ok()) node_->Emit("upgrade", "records", result.status().message(), machine::v1::SEVERITY_ERROR);
+  });
 }
 
 // --- the activation
@@ -147,7 +131,7 @@ void UpgradeController::ActivateNow(const ActivateOptions& options, Done done) {
       [place = *place_, store = store(), options, version = survey_->record.version(),
        add = hands_.add_boot_entries](std::vector<std::string>* warnings) -> absl::StatusOr<std::string> {
         auto entries = [&](const std::string& loader) { return add(loader, place.esp_partition); };
-        RETURN_IF_ERROR(ActivateStaged(place, store, entries, options, Always, warnings));
+        RETURN_IF_ERROR(ActivateStaged(place, store, entries, options, absl::OkStatus, warnings));
         return version;
       },
       [this, done, options](const absl::StatusOr<std::string>& result) {

@@ -1,8 +1,7 @@
 // The image that runs is on trial: the gate is asked, its verdict carried out.
-#include <ctime>
-
 #include "machined/upgrade/excerpt.h"
 #include "machined/upgrade/upgrade_controller.h"
+#include "machined/uptime.h"
 #include "stele/resource/v1/node.pb.h"
 
 namespace stele::machined {
@@ -14,12 +13,6 @@ constexpr absl::Duration kBlessAgain = absl::Seconds(5);
 constexpr uint32_t kMostTries = 5;
 
 }  // namespace
-
-absl::Duration Uptime() {
-  timespec now;
-  ::clock_gettime(CLOCK_BOOTTIME, &now);
-  return absl::DurationFromTimespec(now);
-}
 
 GateFacts UpgradeController::TrialFacts() {
   GateFacts facts;

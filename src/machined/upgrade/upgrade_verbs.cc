@@ -9,8 +9,6 @@ namespace {
 constexpr absl::Duration kAnswerFirst = absl::Milliseconds(300);
 constexpr absl::Duration kFurthestPlan = absl::Hours(24 * 366);
 
-absl::Status Always() { return absl::OkStatus(); }
-
 bool IsStaged(const UpgradeRecord& record) {
   return record.state() == resource::v1::UPGRADE_STATE_STAGED ||
          record.state() == resource::v1::UPGRADE_STATE_PLANNED ||
@@ -69,8 +67,8 @@ void UpgradeController::Activate(Activation activation, Done done) {
   }
   if (activation.validate_only) return done(survey_->record.version());
   if (later) return Plan(activation, std::move(done));
-  // A call that was cut is asked again: the next boot tries the image already, and a record that says otherwise would be
-  // believed by it.
+  // A call that was cut is asked again: the next boot tries the image already, and a record that says otherwise would
+  // be believed by it.
   if (survey_->record.state() == resource::v1::UPGRADE_STATE_ACTIVATED) return ActivateNow(activation.options, done);
   Drain(activation.options, std::move(done));
 }
@@ -84,15 +82,10 @@ void UpgradeController::Confirm(const std::string& asked_by, Done done) {
         "the image on trial was not activated by an upgrade that is known: nothing waits for a confirmation"));
   }
   record.set_confirmed(true);
-  Operate(
-      [store = store(), record](std::vector<std::string>*) -> absl::StatusOr<std::string> {
-        RETURN_IF_ERROR(store.Save(record));
-        return record.version();
-      },
-      [this, asked_by, done](const absl::StatusOr<std::string>& result) {
-        if (result.ok()) node_->Emit("upgrade", *result, absl::StrCat(*result, " confirmed by ", asked_by));
-        done(result);
-      });
+  Save(record, [this, asked_by, done](const absl::StatusOr<std::string>& result) {
+    if (result.ok()) node_->Emit("upgrade", *result, absl::StrCat(*result, " confirmed by ", asked_by));
+    done(result);
+  });
 }
 
 void UpgradeController::Rollback(const std::string& asked_by, bool validate_only, Done done) {
@@ -110,7 +103,7 @@ void UpgradeController::Rollback(const std::string& asked_by, bool validate_only
   Operate(
       [place = *place_, store = store(), on_trial, validate_only, before,
        asked_by](std::vector<std::string>*) -> absl::StatusOr<std::string> {
-        if (!on_trial) return ActivateOther(place, store, {.asked_by = asked_by}, validate_only, Always);
+        if (!on_trial) return ActivateOther(place, store, {.asked_by = asked_by}, validate_only, absl::OkStatus);
         RETURN_IF_ERROR(FailRunning(place, store, absl::StrCat("rolled back by ", asked_by)));
         return before;
       },

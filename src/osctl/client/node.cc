@@ -74,7 +74,7 @@ grpc::ChannelArguments Arguments(const std::string& server_name, absl::Duration 
   // Its real meaning: how long one attempt, TCP and TLS, may take.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, static_cast<int>(absl::ToInt64Milliseconds(timeout)));
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // another channel is another connection
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // a node is not reached through a web proxy
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);          // a node is not reached through a web proxy
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   // A follower must notice a node that lost its power, although nothing is ever sent to it.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
