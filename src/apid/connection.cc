@@ -159,7 +159,7 @@ void Connection::OnReady(uint32_t events) {
 bool Connection::ContinueHandshake() {
   if (tls_ == nullptr) {
     shared_.gatekeeper.AdmitHandshake(*this);
-    auto made = TlsStream::Create(shared_.tls, fd_.get());
+    auto made = TlsStream::Create(*shared_.keys.current(), fd_.get());
     if (!made.ok()) {
       Close(absl::string_view(made.status().message()));
       return false;

@@ -18,6 +18,7 @@
 #include "apid/call.h"
 #include "apid/http2.h"
 #include "apid/identity.h"
+#include "apid/keys.h"
 #include "apid/peer.h"
 #include "apid/tls.h"
 #include "apid/upstream.h"
@@ -42,7 +43,7 @@ class Gatekeeper {
 struct Shared {
   Gatekeeper& gatekeeper;
   EventLoop& loop;
-  const TlsContext& tls;
+  const Keys& keys;
   Audit& audit;
   std::string machined_socket;
   std::vector<Connection*> unfinished;  // have more to do at once, though no descriptor will say so

@@ -470,13 +470,5 @@ TEST_F(ForwardingTest, NothingButTls13WithH2) {
   }
 }
 
-TEST(ApidTest, MissingKeysAreNamed) {
-  TestNode node({.keys = false});
-  int status = node.Wait();
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-  EXPECT_TRUE(node.LogShows("tls.crt"));
-  EXPECT_TRUE(node.LogShows("No such file or directory")) << node.Log();
-}
-
 }  // namespace
 }  // namespace stele

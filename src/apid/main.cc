@@ -2,8 +2,8 @@
 //
 //   apid [--keys DIRECTORY] [--machined SOCKET]
 //
-// The listening socket comes from init as descriptor 3 (LISTEN_FDS). It reads DIRECTORY/tls.crt,
-// tls.key and client-ca.crt once; machined restarts it when they change.
+// The listening socket comes from init as descriptor 3 (LISTEN_FDS). keys.h says what DIRECTORY holds; it may come, and
+// change, while apid runs.
 #include <fcntl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -16,9 +16,9 @@
 
 #include "absl/strings/numbers.h"
 #include "apid/audit.h"
+#include "apid/keys.h"
 #include "apid/sandbox.h"
 #include "apid/server.h"
-#include "apid/tls.h"
 
 namespace stele {
 namespace {
@@ -74,13 +74,12 @@ absl::Status Run(int argc, char** argv) {
   ASSIGN_OR_RETURN(Options options, ParseOptions(argc, argv));
   ASSIGN_OR_RETURN(UniqueFd listener, TakeListener());
   ASSIGN_OR_RETURN(UniqueFd stop, StopSignals());
-  ASSIGN_OR_RETURN(TlsContext tls, TlsContext::Create(options.keys));
   ASSIGN_OR_RETURN(EventLoop loop, EventLoop::Create());
   Audit audit(STDOUT_FILENO);
+  ASSIGN_OR_RETURN(std::unique_ptr<Keys> keys, Keys::Watch(loop, audit, options.keys));
   ::tzset();  // reads /etc/localtime, at the latest when the first date is printed; later it could not
-  RETURN_IF_ERROR(EnterSandbox());
-  Server server(loop, tls, audit, options.machined, std::move(listener), std::move(stop));
-  audit.WriteNote("serving");
+  RETURN_IF_ERROR(EnterSandbox(options.keys));
+  Server server(loop, *keys, audit, options.machined, std::move(listener), std::move(stop));
   return server.Run();
 }
 

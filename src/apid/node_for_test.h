@@ -39,7 +39,7 @@ namespace stele {
 
 struct NodeOptions {
   rlim_t descriptors = 1024;
-  bool keys = true;  // write them at all
+  bool keys = true;  // there from the start
 };
 
 class TestNode {
@@ -49,16 +49,7 @@ class TestNode {
   explicit TestNode(Options options = {}) : client_ca(MakeCa("client ca")), server_ca(MakeCa("server ca")) {
     char name[] = "/tmp/stele-apid-XXXXXX";
     directory = ::mkdtemp(name);
-    KeyPair server = MakeKeyPair({.common_name = "node",
-                                  .organizations = {},
-                                  .usage = "serverAuth",
-                                  .alternative_names = "DNS:node,IP:127.0.0.1"},
-                                 &server_ca);
-    if (options.keys) {
-      Write("tls.crt", server.CertificatePem());
-      Write("tls.key", server.KeyPem());
-      Write("client-ca.crt", client_ca.CertificatePem());
-    }
+    if (options.keys) WriteKeys();
     socket_path = directory + "/machined.sock";
     Listen();
     Start(options);
@@ -159,6 +150,24 @@ class TestNode {
     return fd;
   }
 
+  // A certificate of its own each time, and the CA of clients as it is now.
+  void WriteKeys() const {
+    KeyPair server = MakeKeyPair({.common_name = "node",
+                                  .organizations = {},
+                                  .usage = "serverAuth",
+                                  .alternative_names = "DNS:node,IP:127.0.0.1"},
+                                 &server_ca);
+    Write("tls.pem", server.CertificatePem() + server.KeyPem());
+    Write("client-ca.crt", client_ca.CertificatePem());
+  }
+
+  // As machined does: replaced by one rename.
+  void Write(const std::string& name, const std::string& text) const {
+    std::string path = directory + "/" + name, draft = socket_path + ".draft";
+    std::ofstream(draft) << text;
+    if (std::rename(draft.c_str(), path.c_str()) != 0) std::abort();
+  }
+
   KeyPair Client(const LeafOptions& options) const { return MakeKeyPair(options, &client_ca); }
   KeyPair Admin() const { return Client({}); }
 
@@ -184,11 +193,6 @@ class TestNode {
   pid_t pid = -1;
 
  private:
-  void Write(const std::string& name, const std::string& text) {
-    std::ofstream out(directory + "/" + name);
-    out << text;
-  }
-
   void Listen() {
     listener.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address = {};

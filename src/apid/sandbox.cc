@@ -24,7 +24,7 @@ constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 #error "name this architecture's AUDIT_ARCH"
 #endif
 
-// What an event loop over sockets, OpenSSL and malloc use. No open, no exec, no fork.
+// What an event loop over sockets, OpenSSL and malloc use. No exec, no fork; what may be opened is Landlock's to say.
 constexpr int kAllowed[] = {
     SYS_read,         SYS_write,          SYS_readv,           SYS_writev,       SYS_recvfrom,        SYS_sendto,
     SYS_recvmsg,      SYS_sendmsg,        SYS_close,           SYS_shutdown,     SYS_fcntl,           SYS_ioctl,
@@ -41,7 +41,7 @@ constexpr int kAllowed[] = {
 #endif
     SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,    SYS_sigaltstack,  SYS_restart_syscall, SYS_exit,
     SYS_exit_group,   SYS_rseq,           SYS_sched_yield,     SYS_uname,        SYS_lseek,           SYS_newfstatat,
-    SYS_fstat,
+    SYS_fstat,        SYS_openat,
 };
 
 absl::Status FilterSystemCalls() {
@@ -63,7 +63,7 @@ absl::Status FilterSystemCalls() {
 
 }  // namespace
 
-absl::Status EnterSandbox() {
+absl::Status EnterSandbox(const std::string& keys) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   return absl::OkStatus();  // the sanitizers' own run time opens files and starts threads
 #endif
@@ -72,7 +72,7 @@ absl::Status EnterSandbox() {
   if (::prctl(PR_SET_DUMPABLE, 0) != 0) return ErrnoStatus("become undumpable");
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return ErrnoStatus("give up new privileges");
   // machined's socket stays reachable.
-  if (int error = EnterLandlock({}); error != 0) return StatusFromErrno(error, "enter Landlock");
+  if (int error = EnterLandlock({keys.c_str()}); error != 0) return StatusFromErrno(error, "enter Landlock");
   return FilterSystemCalls();
 }
 

@@ -31,22 +31,42 @@ UniqueFd SpareDescriptor() { return UniqueFd(::fcntl(STDERR_FILENO, F_DUPFD_CLOE
 
 }  // namespace
 
-Server::Server(EventLoop& loop, const TlsContext& tls, Audit& audit, std::string machined_socket, UniqueFd listener,
+Server::Server(EventLoop& loop, Keys& keys, Audit& audit, std::string machined_socket, UniqueFd listener,
                UniqueFd stop)
-    : shared_{*this, loop, tls, audit, std::move(machined_socket), {}, false},
+    : shared_{*this, loop, keys, audit, std::move(machined_socket), {}, false},
       listener_(std::move(listener)),
       stop_(std::move(stop)),
       spare_(SpareDescriptor()),
       client_limit_(std::min(kLimits.clients, UsableDescriptors() / 4)),
-      connection_limit_(std::min(kLimits.connections, UsableDescriptors() - client_limit_)) {}
+      connection_limit_(std::min(kLimits.connections, UsableDescriptors() - client_limit_)) {
+  keys.OnChange([this](Keys::News news) { OnKeys(news); });
+}
 
 Server::~Server() {
   shared_.loop.Remove(listener_.get(), this);
   shared_.loop.Remove(stop_.get(), &stop_handler_);
 }
 
+absl::Status Server::Listen() {
+  shared_.audit.WriteNote("serving");
+  return shared_.loop.Add(listener_.get(), EPOLLIN, this);
+}
+
+// A new certificate of ours is nothing to who is connected. A client CA that changed may have been given up because
+// somebody has its key: whoever came by the one before must come again.
+void Server::OnKeys(Keys::News news) {
+  if (news == Keys::News::kFirst) {
+    absl::Status status = Listen();
+    if (!status.ok()) shared_.audit.WriteNote(status.message());
+    return;
+  }
+  shared_.audit.WriteNote(news == Keys::News::kClientCa ? "a new client CA: connections end" : "a new certificate");
+  if (news != Keys::News::kClientCa) return;
+  for (auto& connection : connections_) connection->Close("the client CA changed");
+}
+
 absl::Status Server::Run() {
-  RETURN_IF_ERROR(shared_.loop.Add(listener_.get(), EPOLLIN, this));
+  if (shared_.keys.current() != nullptr) RETURN_IF_ERROR(Listen());
   RETURN_IF_ERROR(shared_.loop.Add(stop_.get(), EPOLLIN, &stop_handler_));
   while (stopping_at_ms_ == 0 || (!connections_.empty() && NowMs() < stopping_at_ms_)) {
     RETURN_IF_ERROR(shared_.loop.RunOnce(TimeoutMs()));

@@ -14,8 +14,9 @@ namespace stele {
 
 class Server : private FdHandler, private Gatekeeper {
  public:
-  // `listener` listens and does not block; `stop` can be read once the server should end.
-  Server(EventLoop& loop, const TlsContext& tls, Audit& audit, std::string machined_socket, UniqueFd listener,
+  // `listener` listens and does not block; who connects waits in its backlog until there are `keys`. `stop` can be read
+  // once the server should end.
+  Server(EventLoop& loop, Keys& keys, Audit& audit, std::string machined_socket, UniqueFd listener,
          UniqueFd stop);
   ~Server() override;
 
@@ -34,6 +35,8 @@ class Server : private FdHandler, private Gatekeeper {
   };
 
   void OnReady(uint32_t events) override;
+  void OnKeys(Keys::News news);
+  absl::Status Listen();
   void Admit(UniqueFd fd, Peer peer);
   // Gatekeeper.
   void AdmitHandshake(const Connection& connection) override;

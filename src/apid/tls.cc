@@ -2,6 +2,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
@@ -79,11 +80,53 @@ bool HasAesInstructions() {
 #endif
 }
 
+using Bio = std::unique_ptr<BIO, decltype(&BIO_free)>;
+using Certificate = std::unique_ptr<X509, decltype(&X509_free)>;
+
+Bio TextOf(const std::string& pem) { return {BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free}; }
+
+// What else is in the text (a key among certificates) is passed over; nullptr at its end.
+Certificate NextCertificate(const Bio& text) {
+  Certificate next(PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr), &X509_free);
+  if (next == nullptr) ERR_clear_error();
+  return next;
+}
+
+absl::Status UseIdentity(SSL_CTX* context, const std::string& pem) {
+  Bio text = TextOf(pem);
+  Certificate leaf = NextCertificate(text);
+  if (leaf == nullptr) return absl::InvalidArgumentError("there is no certificate in tls.pem");
+  if (SSL_CTX_use_certificate(context, leaf.get()) != 1) return OpenSslStatus("use the certificate of tls.pem");
+  while (Certificate issuer = NextCertificate(text)) {
+    if (SSL_CTX_add1_chain_cert(context, issuer.get()) != 1) return OpenSslStatus("use the chain of tls.pem");
+  }
+  std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
+      PEM_read_bio_PrivateKey(TextOf(pem).get(), nullptr, nullptr, nullptr), &EVP_PKEY_free);
+  if (key == nullptr) return OpenSslStatus("read the key of tls.pem");
+  // This also refuses a key that is not the certificate's.
+  if (SSL_CTX_use_PrivateKey(context, key.get()) != 1) return OpenSslStatus("use the key of tls.pem");
+  return absl::OkStatus();
+}
+
+absl::Status TrustClientsOf(SSL_CTX* context, const std::string& pem) {
+  Bio text = TextOf(pem);
+  int found = 0;
+  for (Certificate ca = NextCertificate(text); ca != nullptr; ca = NextCertificate(text), ++found) {
+    if (X509_STORE_add_cert(SSL_CTX_get_cert_store(context), ca.get()) != 1) return OpenSslStatus("use client-ca.crt");
+  }
+  return found > 0 ? absl::OkStatus() : absl::InvalidArgumentError("there is no certificate in client-ca.crt");
+}
+
 }  // namespace
 
-absl::StatusOr<TlsContext> TlsContext::Create(const std::string& directory) {
+absl::Status TlsContext::Prepare() {
   // No openssl.cnf: what is allowed is written below and nowhere else.
-  OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+  if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr) != 1) return OpenSslStatus("start OpenSSL");
+  if (TlsContext(SSL_CTX_new(TLS_server_method())).get() == nullptr) return OpenSslStatus("make a TLS context");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TlsContext> TlsContext::Create(const std::string& identity, const std::string& client_ca) {
   TlsContext made(SSL_CTX_new(TLS_server_method()));
   SSL_CTX* context = made.get();
   if (context == nullptr) return OpenSslStatus("make a TLS context");
@@ -105,17 +148,8 @@ absl::StatusOr<TlsContext> TlsContext::Create(const std::string& directory) {
   SSL_CTX_set_max_cert_list(context, 16 * 1024);
   SSL_CTX_set_alpn_select_cb(context, &SelectHttp2, nullptr);
 
-  std::string certificate = directory + "/tls.crt", key = directory + "/tls.key", ca = directory + "/client-ca.crt";
-  if (SSL_CTX_use_certificate_chain_file(context, certificate.c_str()) != 1) {
-    return OpenSslStatus(absl::StrCat("read the certificate ", certificate));
-  }
-  if (SSL_CTX_use_PrivateKey_file(context, key.c_str(), SSL_FILETYPE_PEM) != 1) {
-    return OpenSslStatus(absl::StrCat("read the key ", key));
-  }
-  if (SSL_CTX_check_private_key(context) != 1) {
-    return OpenSslStatus(absl::StrCat("the key ", key, " is not that of the certificate ", certificate));
-  }
-  if (SSL_CTX_load_verify_file(context, ca.c_str()) != 1) return OpenSslStatus(absl::StrCat("read the CA ", ca));
+  RETURN_IF_ERROR(UseIdentity(context, identity));
+  RETURN_IF_ERROR(TrustClientsOf(context, client_ca));
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, &VerifyStep);
   SSL_CTX_set_verify_depth(context, 4);
   SSL_CTX_set_purpose(context, X509_PURPOSE_SSL_CLIENT);

@@ -16,9 +16,15 @@ namespace stele {
 // What all connections share: our certificate, our key, the CA that clients must come from.
 class TlsContext {
  public:
-  // Reads tls.crt (leaf first), tls.key and client-ca.crt in `directory`. The status names the file.
-  static absl::StatusOr<TlsContext> Create(const std::string& directory);
+  // Loads what OpenSSL needs for the first context, so that Create itself is quick and opens no file.
+  static absl::Status Prepare();
+  // Both are PEM: `identity` our certificate, those that sign it, and its key; `client_ca` one or more.
+  static absl::StatusOr<TlsContext> Create(const std::string& identity, const std::string& client_ca);
   SSL_CTX* get() const { return context_.get(); }
+  // Whether both prove themselves by the same certificate, and so by the same key.
+  bool HasCertificateOf(const TlsContext& other) const {
+    return X509_cmp(SSL_CTX_get0_certificate(get()), SSL_CTX_get0_certificate(other.get())) == 0;
+  }
 
  private:
   struct Free {

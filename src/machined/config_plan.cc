@@ -57,6 +57,13 @@ void PlanPods(const MachineConfig& before, const MachineConfig& after, std::vect
   PlanNamed(old_pods, new_pods, std::equal_to<>(), "add static pod", "change static pod", "remove static pod", plan);
 }
 
+void PlanApi(const config::v1::ApiConfig& from, const config::v1::ApiConfig& to, std::vector<std::string>* plan) {
+  if (from.certificate() != to.certificate() || from.key() != to.key()) {
+    plan->push_back("serve the API with the new certificate");
+  }
+  if (from.client_ca() != to.client_ca()) plan->push_back("end all connections to the API: its client CA changes");
+}
+
 std::map<std::string, uint64_t> SpecHashes(const MachineConfig* config, const services::Facts& facts) {
   std::map<std::string, uint64_t> hashes;
   for (const ServiceSpec& spec : services::AllServices(config, facts).services)
@@ -82,6 +89,7 @@ std::vector<std::string> PlanChange(const MachineConfig* before, const MachineCo
                        ? "at the next boot: look for the disk the node was booted from"
                        : absl::StrCat("at the next boot: use the disk ", after.storage().disk()));
   }
+  if (before != nullptr) PlanApi(from.api(), after.api(), &plan);
   PlanNetwork(from, after, &plan);
   PlanPods(from, after, &plan);
   PlanNamed(SpecHashes(before, facts), SpecHashes(&after, facts_after), std::equal_to<>(), "start", "restart", "stop",

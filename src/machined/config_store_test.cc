@@ -170,7 +170,7 @@ TEST(PlanChange, TellsWhatWillBeDone) {
   };
   after = before;
   EXPECT_THAT(plan(&before), ElementsAre("nothing changes"));
-  EXPECT_THAT(plan(nullptr), ElementsAre("set the host name a", "add static pod demo", "start apid", "start containerd",
+  EXPECT_THAT(plan(nullptr), ElementsAre("set the host name a", "add static pod demo", "start containerd",
                                          "start kubelet", "start workload"));
   after.mutable_kubelet()->mutable_static_pods(0)->set_manifest("2");
   EXPECT_THAT(plan(&before), ElementsAre("change static pod demo"));
@@ -180,9 +180,10 @@ TEST(PlanChange, TellsWhatWillBeDone) {
   after.mutable_network()->add_nameservers("192.0.2.1");
   after.mutable_network()->add_interfaces()->set_name("eth0");
   after.mutable_storage()->set_disk("/dev/vdb");
-  EXPECT_THAT(plan(&before), ElementsAre("at the next boot: use the disk /dev/vdb", "set the host name b",
+  EXPECT_THAT(plan(&before), ElementsAre("at the next boot: use the disk /dev/vdb", "serve the API with the new certificate",
+                                         "set the host name b",
                                          "configure link eth0", "write /etc/resolv.conf", "change static pod demo",
-                                         "restart apid", "start chronyd", "restart kubelet"));
+                                         "start chronyd", "restart kubelet"));
 }
 
 }  // namespace

@@ -1,9 +1,11 @@
 #include "services/apid.h"
 
+#include "absl/strings/str_cat.h"
+
 namespace stele::services {
 
-ServiceSpec Apid(const config::v1::MachineConfig& config) {
-  ServiceSpec spec = {
+ServiceSpec Apid() {
+  return {
       .name = "apid",
       .argv = {"/usr/lib/stele/apid"},
       .env = {kPath},
@@ -22,12 +24,10 @@ ServiceSpec Apid(const config::v1::MachineConfig& config) {
       .stop_timeout_ms = 5'000,
       .readiness = {.kind = ServiceSpec::Readiness::Kind::kTls, .target = "127.0.0.1:50000", .timeout_ms = 10'000},
   };
-  DependOnFiles(ApidFiles(config), &spec);
-  return spec;
 }
 
 std::vector<ServiceDirectory> ApidDirectories() {
-  return {{.path = "/run/stele/apid", .mode = 0500, .uid = kApidUser, .gid = kApidUser, .only_listed_files = true}};
+  return {{.path = "/run/stele/apid", .mode = 0500, .uid = kApidUser, .gid = kApidUser}};
 }
 
 std::vector<ServiceFile> ApidFiles(const config::v1::MachineConfig& config) {
@@ -36,8 +36,7 @@ std::vector<ServiceFile> ApidFiles(const config::v1::MachineConfig& config) {
   };
   return {
       file("client-ca.crt", config.api().client_ca()),
-      file("tls.crt", config.api().certificate()),
-      file("tls.key", config.api().key()),
+      file("tls.pem", absl::StrCat(config.api().certificate(), "\n", config.api().key())),
   };
 }
 

@@ -6,7 +6,8 @@
 
 namespace stele::services {
 
-ServiceSpec Apid(const config::v1::MachineConfig& config);
+// The same with any configuration, and without one: it waits for its files, and takes new ones while it runs.
+ServiceSpec Apid();
 std::vector<ServiceFile> ApidFiles(const config::v1::MachineConfig& config);
 std::vector<ServiceDirectory> ApidDirectories();
 

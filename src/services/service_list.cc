@@ -37,16 +37,16 @@ void AddWorkload(const config::v1::MachineConfig& config, const Facts& facts, Se
 
 ServiceSet AllServices(const config::v1::MachineConfig* config, const Facts& facts) {
   ServiceSet set;
-  set.services = {Udevd(), UdevTrigger()};
+  // apid before there is a configuration: it is ready by the time that its keys are found.
+  set.services = {Apid(), Udevd(), UdevTrigger()};
+  Append(ApidDirectories(), &set.directories);
   if (!facts.dhcp_links.empty()) {
     Append(DhcpcdDirectories(facts), &set.directories);
     Append(DhcpcdFiles(), &set.files);
     set.services.push_back(Dhcpcd(facts));
   }
   if (config == nullptr) return set;
-  Append(ApidDirectories(), &set.directories);
   Append(ApidFiles(*config), &set.files);
-  set.services.push_back(Apid(*config));
   if (!facts.data_ready) return set;  // the rest keeps things below /var
   if (std::vector<std::string> servers = TimeServers(*config, facts); !servers.empty()) {
     Append(ChronydDirectories(), &set.directories);

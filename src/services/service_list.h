@@ -6,7 +6,7 @@
 
 namespace stele::services {
 
-// `config` is null in maintenance mode: then what finds devices and addresses runs, and nothing else.
+// `config` is null until there is one: then what finds devices and addresses runs, and apid, which waits for its keys.
 // Pure: equal arguments, equal sets.
 ServiceSet AllServices(const config::v1::MachineConfig* config, const Facts& facts);
 

@@ -85,18 +85,18 @@ TEST(AllServices, GrowsWithWhatIsKnown) {
     Facts facts;
     const char* services;
   } cases[] = {
-      {"nothing", nullptr, {}, "udevd udev-trigger"},
-      {"no config", nullptr, Known(), "udevd udev-trigger dhcpcd"},
-      {"no disk yet", &config, {.hostname = "a", .kubelet_minor = 32}, "udevd udev-trigger apid"},
+      {"nothing", nullptr, {}, "apid udevd udev-trigger"},
+      {"no config", nullptr, Known(), "apid udevd udev-trigger dhcpcd"},
+      {"no disk yet", &config, {.hostname = "a", .kubelet_minor = 32}, "apid udevd udev-trigger"},
       {"no name yet",
        &config,
        {.data_ready = true, .kubelet_minor = 32},
-       "udevd udev-trigger apid chronyd workload containerd"},
+       "apid udevd udev-trigger chronyd workload containerd"},
       {"kubelet not asked yet",
        &config,
        {.data_ready = true, .hostname = "a"},
-       "udevd udev-trigger apid chronyd workload containerd"},
-      {"all", &config, Known(), "udevd udev-trigger dhcpcd apid chronyd workload containerd kubelet"},
+       "apid udevd udev-trigger chronyd workload containerd"},
+      {"all", &config, Known(), "apid udevd udev-trigger dhcpcd chronyd workload containerd kubelet"},
   };
   for (const Case& c : cases) EXPECT_EQ(Names(AllServices(c.config, c.facts)), c.services) << c.what;
 }
@@ -159,7 +159,7 @@ TEST(AllServices, OnlyFilesThatAreReadAtStartRestartAService) {
   ServiceSet after = AllServices(&config, Known());
   EXPECT_EQ(HashOf(Find(before, "kubelet")), HashOf(Find(after, "kubelet")));
   EXPECT_EQ(HashOf(Find(before, "containerd")), HashOf(Find(after, "containerd")));
-  EXPECT_NE(HashOf(Find(before, "apid")), HashOf(Find(after, "apid")));
+  EXPECT_EQ(HashOf(Find(before, "apid")), HashOf(Find(after, "apid")));
   config.mutable_kubelet()->add_cluster_dns("10.96.0.10");
   EXPECT_NE(HashOf(Find(before, "kubelet")), HashOf(Find(AllServices(&config, Known()), "kubelet")));
 }
@@ -175,8 +175,8 @@ TEST(Apid, HasNoPowersAndKeepsItsSocket) {
   ASSERT_EQ(apid.listen.size(), 1u);
   EXPECT_EQ(apid.listen[0].address, "tcp:[::]:50000");
   EXPECT_THAT(apid.cgroup_settings, Contains(std::pair<std::string, std::string>("memory.max", "128M")));
-  const ServiceFile& key = FindFile(set.files, "/run/stele/apid/tls.key");
-  EXPECT_EQ(*key.content, "KEY");
+  const ServiceFile& key = FindFile(set.files, "/run/stele/apid/tls.pem");
+  EXPECT_THAT(*key.content, testing::EndsWith("KEY"));
   EXPECT_EQ(key.mode, 0400u);
   EXPECT_EQ(key.uid, 900u);
 }
