@@ -94,7 +94,12 @@ ConfigController::ConfigController(OwnerLoop& loop, std::function<services::Fact
     : loop_(loop), facts_(std::move(facts)), options_(std::move(options)) {}
 
 absl::Status ConfigController::Reconcile() {
-  if (step_ != Step::kIdle) return absl::OkStatus();
+  Look();
+  return absl::OkStatus();
+}
+
+void ConfigController::Look() {
+  if (step_ != Step::kIdle) return;
   step_ = Step::kAtWork;
   auto search = std::make_shared<Search>();
   auto progress = [this, alive = alive_](const std::string& line) {
@@ -121,7 +126,6 @@ absl::Status ConfigController::Reconcile() {
       [this, search, alive = alive_] {
         if (*alive) OnFound(*search);
       });
-  return absl::OkStatus();
 }
 
 void ConfigController::OnFound(const Search& search) {

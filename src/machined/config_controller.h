@@ -40,6 +40,10 @@ class ConfigController : public Controller {
   std::vector<std::string> watches() const override { return {}; }
   absl::Status Reconcile() override;
 
+  // Begins to look for the configuration. May be called before the controllers are started: what is found is taken up
+  // by the loop's first turn.
+  void Look();
+
   // The running generation; number 0 and no source where there is none.
   const Generation& running() const { return running_; }
   // The node's own disk, once it is found; empty: it has none.

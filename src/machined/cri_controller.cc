@@ -23,7 +23,7 @@ struct CriController::Look {
   absl::StatusOr<CriSnapshot> snapshot = absl::UnknownError("not looked yet");
 };
 
-CriController::CriController(CriPaths paths) : paths_(std::move(paths)), client_(CriClient::Create(paths_.socket)) {}
+CriController::CriController(CriPaths paths) : paths_(std::move(paths)) {}
 
 CriController::~CriController() { *alive_ = false; }
 
@@ -35,6 +35,7 @@ absl::Status CriController::Reconcile() {
     return absl::OkStatus();
   }
   looking_ = true;
+  if (client_ == nullptr) client_ = CriClient::Create(paths_.socket);  // not before: a channel takes a while at boot
   auto look = std::make_shared<Look>();
   node_->loop().RunBlocking([look, client = client_] { look->snapshot = client->List(kTimeout); },
                             [this, look, alive = alive_] {

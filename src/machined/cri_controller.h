@@ -31,7 +31,7 @@ class CriController : public Controller {
   void LookAgainAfter(absl::Duration delay);
 
   CriPaths paths_;
-  std::shared_ptr<CriClient> client_;  // in use by at most one worker
+  std::shared_ptr<CriClient> client_;  // from the first look on; in use by at most one worker
   bool looking_ = false;
   bool importing_ = false;
   bool answered_ = false;

@@ -187,13 +187,6 @@ absl::Status Run() {
   ComponentVersions versions;
   FactFinder facts(*loop, versions);
 
-  // The two controllers that init talks to, before all others.
-  auto services_owned = std::make_unique<ServiceManager>(
-      *loop, init, [&facts](Node& node) { return WantedServices(node, facts); }, Probe,
-      absl::StrCat(kRun, "/machined/stopped-services"));
-  auto phases_owned = std::make_unique<PhaseBoard>(init, PhaseSteps());
-  ServiceManager& services = *services_owned;
-  news.Connect(services, *phases_owned);
   BootFacts boot_facts = FactsOfThisBoot();
   auto boots_owned =
       std::make_unique<BootsController>(init, BootsController::Options{.boot_id = boot_id,
@@ -211,6 +204,16 @@ absl::Status Run() {
   auto config_owned = std::make_unique<ConfigController>(
       *loop, [&facts](Node& node) { return facts.Gather(node); }, std::move(config_options));
   ConfigController& config = *config_owned;
+  config.Look();  // on a worker, while the rest is put together
+
+  // The two controllers that init talks to, before all others.
+  auto services_owned = std::make_unique<ServiceManager>(
+      *loop, init, [&facts](Node& node) { return WantedServices(node, facts); }, Probe,
+      absl::StrCat(kRun, "/machined/stopped-services"));
+  auto phases_owned = std::make_unique<PhaseBoard>(init, PhaseSteps());
+  ServiceManager& services = *services_owned;
+  news.Connect(services, *phases_owned);
+
   InstallRunner installs(*loop, boot_facts);
   auto upgrades_owned =
       std::make_unique<UpgradeController>(*loop, UpgradeHands(init, boots, logs), UpgradeController::Options());
