@@ -65,9 +65,9 @@ void Keys::Read() {
     OPENSSL_cleanse(identity->data(), identity->size());
   }
   if (!made.ok()) {
-    return audit_.WriteNote(absl::StrCat("the keys in ", directory_, " cannot be used, ",
-                                         current_.has_value() ? "those before them stay: " : "nobody is served: ",
-                                         made.status().message()));
+    return audit_.WriteNote(absl::StrCat(
+        "the keys in ", directory_, " cannot be used, ",
+        current_.has_value() ? "those before them stay: " : "nobody is served: ", made.status().message()));
   }
   if (current_.has_value() && client_ca_ == *client_ca && current_->HasCertificateOf(*made)) return;
   News news = !current_.has_value() ? News::kFirst : client_ca_ != *client_ca ? News::kClientCa : News::kCertificate;

@@ -23,8 +23,8 @@ class Keys : private FdHandler {
   enum class News { kFirst, kCertificate, kClientCa };
   using Changed = std::function<void(News)>;
 
-  // Watches `directory`, which must be there, from now on. Keys that cannot be used are told in `audit`, and those before
-  // them stay. Borrows `loop` and `audit`.
+  // Watches `directory`, which must be there, from now on. Keys that cannot be used are told in `audit`, and those
+  // before them stay. Borrows `loop` and `audit`.
   static absl::StatusOr<std::unique_ptr<Keys>> Watch(EventLoop& loop, Audit& audit, std::string directory);
   ~Keys() override;
 

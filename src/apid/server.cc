@@ -31,8 +31,7 @@ UniqueFd SpareDescriptor() { return UniqueFd(::fcntl(STDERR_FILENO, F_DUPFD_CLOE
 
 }  // namespace
 
-Server::Server(EventLoop& loop, Keys& keys, Audit& audit, std::string machined_socket, UniqueFd listener,
-               UniqueFd stop)
+Server::Server(EventLoop& loop, Keys& keys, Audit& audit, std::string machined_socket, UniqueFd listener, UniqueFd stop)
     : shared_{*this, loop, keys, audit, std::move(machined_socket), {}, false},
       listener_(std::move(listener)),
       stop_(std::move(stop)),

@@ -16,8 +16,7 @@ class Server : private FdHandler, private Gatekeeper {
  public:
   // `listener` listens and does not block; who connects waits in its backlog until there are `keys`. `stop` can be read
   // once the server should end.
-  Server(EventLoop& loop, Keys& keys, Audit& audit, std::string machined_socket, UniqueFd listener,
-         UniqueFd stop);
+  Server(EventLoop& loop, Keys& keys, Audit& audit, std::string machined_socket, UniqueFd listener, UniqueFd stop);
   ~Server() override;
 
   // Serves until `stop`, then lets running calls end within a bound.

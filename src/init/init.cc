@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "init/efi.h"
 #include "init/log.h"
+#include "init/machined_spec.h"
 #include "init/memory.h"
 
 namespace stele::init {
@@ -55,9 +56,9 @@ void Init::PrepareForMachined() {
   WriteFacts();
 }
 
-void Init::StartMachined(const Settings& settings) {
+void Init::StartMachined() {
   size_t phase = parts_.phases.Begin("machined", 0);
-  absl::Status status = supervisor_.Define(settings.machined);
+  absl::Status status = supervisor_.Define(MachinedSpec(parts_.real_boot));
   if (status.ok()) supervisor_.Start(kMachined);
   parts_.phases.End(phase, status.ok() ? kPhaseDone : kPhaseFailed, status.message());
   // Counted from the kernel's start, as the boot is that is on trial.

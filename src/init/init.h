@@ -7,7 +7,6 @@
 #include "init/control.h"
 #include "init/ending.h"
 #include "init/last_words_task.h"
-#include "init/settings.h"
 #include "init/trial.h"
 #include "init/watchdog.h"
 
@@ -33,7 +32,7 @@ class Init : private Supervisor::Observer, private Control::MachineEnder, privat
   // What machined finds when it begins: its first modules, the watchdog running, the facts of this boot.
   void PrepareForMachined();
   // Starts machined, and its trial if this boot is one.
-  void StartMachined(const Settings& settings);
+  void StartMachined();
 
   [[noreturn]] void Run();
 

@@ -50,5 +50,5 @@ int main() {
     absl::Status status = stele::init::RunFirstStage();
     stele::init::GiveUp(std::string(status.message()).c_str());
   }
-  stele::init::RunSecondStage(nullptr);
+  stele::init::RunSecondStage();
 }

@@ -173,7 +173,7 @@ void GiveUp(const char* why) {
   ::_exit(1);
 }
 
-void RunSecondStage(const Settings* settings) {
+void RunSecondStage() {
   ::umask(022);
   (void)!::chdir("/");
   MountUnlessMounted(KernelMounts()[0]).IgnoreError();  // without /proc every phase will say so
@@ -199,7 +199,7 @@ void RunSecondStage(const Settings* settings) {
   static Init init(std::move(parts));
   if (absl::Status status = init.Prepare(); !status.ok()) GiveUp(std::string(status.message()).c_str());
   init.PrepareForMachined();
-  init.StartMachined(settings != nullptr ? *settings : Settings::Shipped(real_boot));
+  init.StartMachined();
   init.Run();
 }
 
