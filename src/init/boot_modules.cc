@@ -96,13 +96,17 @@ void BootModules::StartChild(bool with_devices) {
   }
   child_ = child;
   if (!with_devices) return;
-  pollfd first = {.fd = read_end.get(), .events = POLLIN};
-  ::poll(&first, 1, static_cast<int>(kFirstPatience / kMillisecond));
   ::fcntl(read_end.get(), F_SETFL, O_NONBLOCK);
   pipe_ = std::move(read_end);
   deadline_ = Now() + kDevicesDeadline;
   // Unwatched, the devices' deadline looks once.
   loop_.Add(pipe_.get(), EPOLLIN, this).IgnoreError();
+}
+
+void BootModules::AwaitFirst() {
+  if (!pipe_.ok()) return;
+  pollfd first = {.fd = pipe_.get(), .events = POLLIN};
+  ::poll(&first, 1, static_cast<int>(kFirstPatience / kMillisecond));
 }
 
 void BootModules::ClosePipe() {

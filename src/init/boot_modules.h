@@ -1,7 +1,7 @@
 // The kernel modules that the second stage loads, by a child beside everything else:
 //
-//   first    what machined reads first: fw_cfg with its configuration, the EFI variables. Start waits for this; the
-//            ESP's drivers follow at once
+//   first    what machined reads first: fw_cfg with its configuration, the EFI variables. AwaitFirst waits for this;
+//            the ESP's drivers follow at once
 //   devices  what the devices ask for: disk, network, watchdog. machined waits for its disk by itself
 //   modules  what pods need, by /usr/share/stele/modules, and what the processor's features ask for; not before the API
 //            answers
@@ -29,8 +29,10 @@ class BootModules : private FdHandler {
       : loop_(loop), phases_(phases), cgroups_(cgroups) {}
   ~BootModules() override { ClosePipe(); }
 
-  // Starts the child and waits for `first`. Where `real_boot` is false everything is skipped.
+  // Starts the child. Where `real_boot` is false everything is skipped.
   void Start(bool real_boot);
+  // Returns once `first` is loaded, or kFirstPatience has passed.
+  void AwaitFirst();
   // What waits for modules need not wait (any longer).
   bool done() const { return state_ == State::kDone; }
   bool devices_done() const { return state_ != State::kDevices; }

@@ -45,7 +45,7 @@ absl::Status Init::Prepare() {
 
 void Init::PrepareForMachined() {
   if (!parts_.real_boot || parts_.watchdog.opened() || !parts_.command_line.watchdog) OpenWatchdog();
-  modules_.Start(parts_.real_boot);
+  modules_.AwaitFirst();
   if (!modules_.done()) supervisor_.Hold(kNeedsModules, Now() + kModulesPatience);
   if (parts_.real_boot) {
     // NOT_FOUND: no EFI here. Else what it is needed for says that it is not there.

@@ -129,15 +129,16 @@ Result Sysctls(Init::Parts& parts) {
   return failed == 0 ? Result{} : Result{kPhaseFailed, absl::StrCat(failed, " settings refused, see the kernel log")};
 }
 
-// In this order, each needing those before it. Everything that can wait comes after machined.
+// In this order, each needing those before it.
 struct Step {
   const char* name;
   Result (*run)(Init::Parts& parts);
 };
-constexpr Step kSteps[] = {
-    {"mounts", Mounts},          {"limits", Limits},      {"cgroups", Cgroups},
-    {"etc-overlay", EtcOverlay}, {"host-name", HostName}, {"sysctls", Sysctls},
-};
+constexpr Step kFirst[] = {{"mounts", Mounts}, {"limits", Limits}};
+// Beside the child that loads modules.
+constexpr Step kBeforeMachined[] = {{"cgroups", Cgroups}, {"etc-overlay", EtcOverlay}, {"host-name", HostName}};
+// Beside machined's own start; no service starts before init's loop runs.
+constexpr Step kBesideMachined[] = {{"sysctls", Sysctls}};
 
 void RunStep(const Step& step, Init::Parts& parts) {
   size_t phase = parts.phases.Begin(step.name, 0);  // no deadline: it only asks the kernel, which answers at once
@@ -187,19 +188,18 @@ void RunSecondStage() {
     AdoptFirstStage(parts);
     parts.command_line = ReadCommandLine();
   }
-  for (const Step& step : kSteps) {
-    RunStep(step, parts);
-    // After the mounts there is a /dev/null, and a /proc for the rest.
-    if (step.run == Mounts) {
-      OpenLog(real_boot);
-      parts.spawn = SpawnEnvironment::Open();
-    }
-  }
+  for (const Step& step : kFirst) RunStep(step, parts);
+  // After the mounts there is a /dev/null, and a /proc for the rest.
+  OpenLog(real_boot);
+  parts.spawn = SpawnEnvironment::Open();
   // For ever: everything points into it.
   static Init init(std::move(parts));
+  init.StartModules();
+  for (const Step& step : kBeforeMachined) RunStep(step, init.parts());
   if (absl::Status status = init.Prepare(); !status.ok()) GiveUp(std::string(status.message()).c_str());
   init.PrepareForMachined();
   init.StartMachined();
+  for (const Step& step : kBesideMachined) RunStep(step, init.parts());
   init.Run();
 }
 
