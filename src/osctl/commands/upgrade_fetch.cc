@@ -75,7 +75,8 @@ class Fetch {
       return absl::StrCat("would stage ", last_.version(), " in slot ", last_.slot(), " from the URL");
     }
     std::string text = absl::StrCat("staged ", last_.version(), " in slot ", last_.slot());
-    if (began_ == absl::InfinitePast()) return absl::StrCat(text, ": all of it was there already");
+    bool nothing_written = began_ == absl::InfinitePast() || first_offset_ >= last_.total();
+    if (nothing_written) return absl::StrCat(text, ": all of it was there already");
     Meter all(first_offset_, last_.total(), began_);
     all.set_done(last_.total());
     return absl::StrCat(text, ": ", all.Summary(absl::Now()));

@@ -372,6 +372,13 @@ TEST_F(UpgradeTest, AFetchThatFails) {
   EXPECT_EQ(Osctl({"upgrade", "--url", "https://host/a.img", "--ca", "/nonexistent"}).code, 8);
 }
 
+TEST_F(UpgradeTest, WhatIsThereAlreadyIsNotFetched) {
+  node_->state().fetch = {Fetched("fetch", 0), Fetched("write", 1000), Fetched("staged", 1000)};
+  Outcome run = Osctl({"upgrade", "--url", "http://host/a.img", "--stage-only"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("staged 0.2.0 in slot b: all of it was there already\n"));
+}
+
 TEST_F(UpgradeTest, AFetchIsOnlyTriedOut) {
   node_->state().fetch = {Fetched("fetch", 0), Fetched("check", 0)};
   Outcome run = Osctl({"upgrade", "--url", "http://host/a.img", "--dry-run"});
