@@ -1,6 +1,6 @@
 #include "apid/keys.h"
 
-#include <openssl/crypto.h>
+#include <openssl/sha.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -11,22 +11,24 @@
 namespace stele {
 namespace {
 
-constexpr size_t kMaxFile = 1 << 20;
-constexpr char kIdentity[] = "/tls.pem";
-constexpr char kClientCa[] = "/client-ca.crt";
-
-// Empty where there is none (yet).
+// Empty where there is none.
 absl::StatusOr<std::string> ReadIfThere(const std::string& path) {
-  absl::StatusOr<std::string> text = ReadFile(path, kMaxFile);
+  absl::StatusOr<std::string> text = ReadFile(path);
   if (absl::IsNotFound(text.status())) return std::string();
   return text;
+}
+
+std::string HashOf(const std::string& text) {
+  unsigned char hash[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash);
+  return {reinterpret_cast<const char*>(hash), sizeof hash};
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Keys>> Keys::Watch(EventLoop& loop, Audit& audit, std::string directory) {
   UniqueFd changes(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  if (!changes.ok() || ::inotify_add_watch(changes.get(), directory.c_str(), IN_MOVED_TO | IN_CLOSE_WRITE) < 0) {
+  if (!changes.ok() || ::inotify_add_watch(changes.get(), directory.c_str(), IN_MOVED_TO) < 0) {
     return ErrnoStatus("watch the folder of keys ", directory);
   }
   // What this costs is spent before the keys come.
@@ -51,29 +53,41 @@ void Keys::OnReady(uint32_t) {
 }
 
 void Keys::Read() {
-  absl::StatusOr<std::string> identity = ReadIfThere(directory_ + kIdentity);
-  absl::StatusOr<std::string> client_ca = ReadIfThere(directory_ + kClientCa);
-  absl::StatusOr<TlsContext> made = absl::NotFoundError("");
-  if (!identity.ok()) {
-    made = identity.status();
-  } else if (!client_ca.ok()) {
-    made = client_ca.status();
-  } else if (identity->empty() || client_ca->empty()) {
-    return;  // the other one is on its way
-  } else {
-    made = TlsContext::Create(*identity, *client_ca);
-    OPENSSL_cleanse(identity->data(), identity->size());
-  }
-  if (!made.ok()) {
-    return audit_.WriteNote(absl::StrCat(
-        "the keys in ", directory_, " cannot be used, ",
-        current_.has_value() ? "those before them stay: " : "nobody is served: ", made.status().message()));
-  }
-  if (current_.has_value() && client_ca_ == *client_ca && current_->HasCertificateOf(*made)) return;
-  News news = !current_.has_value() ? News::kFirst : client_ca_ != *client_ca ? News::kClientCa : News::kCertificate;
+  absl::StatusOr<Files> files = ReadFiles();
+  unread_ = !files.ok();
+  if (!files.ok()) return TellOnce(files.status());
+  if (files->identity.empty() || files->client_ca.empty()) return;  // it is on its way
+  std::string before = std::exchange(seen_, HashOf(files->identity) + HashOf(files->client_ca));
+  if (seen_ == before) return;
+  absl::StatusOr<TlsContext> made = ContextOf(*files);
+  if (!made.ok()) return TellOnce(made.status());
+  News news = !current_.has_value() ? News::kFirst : made->TrustsAllOf(*current_) ? News::kMore : News::kCaGone;
   current_ = *std::move(made);
-  client_ca_ = *std::move(client_ca);
   changed_(news);
+}
+
+absl::StatusOr<Keys::Files> Keys::ReadFiles() const {
+  Files files;
+  ASSIGN_OR_RETURN(files.identity, ReadIfThere(directory_ + "/tls.pem"));
+  ASSIGN_OR_RETURN(files.client_ca, ReadIfThere(directory_ + "/client-ca.crt"));
+  return files;
+}
+
+absl::StatusOr<TlsContext> Keys::ContextOf(const Files& files) {
+  absl::StatusOr<TlsContext> made = TlsContext::Create(files.identity, files.client_ca);
+  if (made.ok()) problem_.clear();
+  if (made.ok() || !current_.has_value()) return made;
+  TellOnce(made.status());
+  return current_->WithClientCa(files.client_ca);
+}
+
+void Keys::TellOnce(const absl::Status& problem) {
+  std::string told =
+      absl::StrCat("the keys in ", directory_, " cannot be used, ",
+                   current_.has_value() ? "those before them stay: " : "nobody is served: ", problem.message());
+  if (told == problem_) return;
+  audit_.WriteNote(told);
+  problem_ = std::move(told);
 }
 
 }  // namespace stele

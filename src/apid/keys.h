@@ -1,7 +1,7 @@
 // What apid proves itself and its clients with, as it lies in a folder that machined writes:
 //
 //   tls.pem        our certificate, leaf first, and its key: one file, so that nobody sees one without the other
-//   client-ca.crt  the CA that clients must come from
+//   client-ca.crt  the CAs that clients must come from
 //
 // The folder may be empty: apid starts before machined has found the configuration, and serves once the keys are there.
 #pragma once
@@ -20,11 +20,16 @@ namespace stele {
 
 class Keys : private FdHandler {
  public:
-  enum class News { kFirst, kCertificate, kClientCa };
+  enum class News {
+    kFirst,
+    kMore,    // another certificate of ours, or a further client CA: nothing to who is connected
+    kCaGone,  // a client CA is trusted no more
+  };
   using Changed = std::function<void(News)>;
 
-  // Watches `directory`, which must be there, from now on. Keys that cannot be used are told in `audit`, and those
-  // before them stay. Borrows `loop` and `audit`.
+  // Watches `directory`, which must be there, from now on; files are replaced in it by a rename. Borrows `loop` and
+  // `audit`. What cannot be used is told in `audit` once and leaves what is served with, except that a client CA which
+  // is gone is gone whatever else is wrong.
   static absl::StatusOr<std::unique_ptr<Keys>> Watch(EventLoop& loop, Audit& audit, std::string directory);
   ~Keys() override;
 
@@ -33,17 +38,29 @@ class Keys : private FdHandler {
   // Called on the loop's thread when current() is another.
   void OnChange(Changed changed) { changed_ = std::move(changed); }
 
+  // The files could not be read (no descriptor, no memory): somebody must call Read again, after a moment.
+  bool unread() const { return unread_; }
+  void Read();
+
  private:
+  // What lies in the folder; empty where there is no such file (yet).
+  struct Files {
+    std::string identity, client_ca;
+  };
   Keys(EventLoop& loop, Audit& audit, std::string directory, UniqueFd changes);
   void OnReady(uint32_t) override;
-  void Read();
+  absl::StatusOr<Files> ReadFiles() const;
+  absl::StatusOr<TlsContext> ContextOf(const Files& files);
+  void TellOnce(const absl::Status& problem);
 
   EventLoop& loop_;
   Audit& audit_;
   std::string directory_;
   UniqueFd changes_;
+  std::string seen_;  // a hash of the files that were last looked at
+  bool unread_ = false;
+  std::string problem_;  // the one that was last told
   std::optional<TlsContext> current_;
-  std::string client_ca_;  // current_'s
   Changed changed_ = [](News) {};
 };
 

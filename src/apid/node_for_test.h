@@ -39,7 +39,8 @@ namespace stele {
 
 struct NodeOptions {
   rlim_t descriptors = 1024;
-  bool keys = true;  // there from the start
+  bool keys = true;    // there from the start
+  std::string folder;  // of keys, instead of the node's
 };
 
 class TestNode {
@@ -64,7 +65,8 @@ class TestNode {
   TestNode& operator=(const TestNode&) = delete;
 
   void Start(Options options = {}) {
-    std::string keys = directory, machined = socket_path, log = directory + "/log";
+    std::string keys = options.folder.empty() ? directory : options.folder, machined = socket_path,
+                log = directory + "/log";
     UniqueFd out(::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
     char pid_text[32] = "LISTEN_PID=";
     char fds_text[] = "LISTEN_FDS=1";
@@ -152,13 +154,16 @@ class TestNode {
 
   // A certificate of its own each time, and the CA of clients as it is now.
   void WriteKeys() const {
-    KeyPair server = MakeKeyPair({.common_name = "node",
-                                  .organizations = {},
-                                  .usage = "serverAuth",
-                                  .alternative_names = "DNS:node,IP:127.0.0.1"},
-                                 &server_ca);
-    Write("tls.pem", server.CertificatePem() + server.KeyPem());
+    KeyPair server = Server();
     Write("client-ca.crt", client_ca.CertificatePem());
+    Write("tls.pem", server.CertificatePem() + server.KeyPem());
+  }
+  KeyPair Server() const {
+    return MakeKeyPair({.common_name = "node",
+                        .organizations = {},
+                        .usage = "serverAuth",
+                        .alternative_names = "DNS:node,IP:127.0.0.1"},
+                       &server_ca);
   }
 
   // As machined does: replaced by one rename.

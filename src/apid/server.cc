@@ -32,13 +32,14 @@ UniqueFd SpareDescriptor() { return UniqueFd(::fcntl(STDERR_FILENO, F_DUPFD_CLOE
 }  // namespace
 
 Server::Server(EventLoop& loop, Keys& keys, Audit& audit, std::string machined_socket, UniqueFd listener, UniqueFd stop)
-    : shared_{*this, loop, keys, audit, std::move(machined_socket), {}, false},
+    : keys_(keys),
+      shared_{*this, loop, keys, audit, std::move(machined_socket), {}, false},
       listener_(std::move(listener)),
       stop_(std::move(stop)),
       spare_(SpareDescriptor()),
       client_limit_(std::min(kLimits.clients, UsableDescriptors() / 4)),
       connection_limit_(std::min(kLimits.connections, UsableDescriptors() - client_limit_)) {
-  keys.OnChange([this](Keys::News news) { OnKeys(news); });
+  keys_.OnChange([this](Keys::News news) { OnKeys(news); });
 }
 
 Server::~Server() {
@@ -47,28 +48,35 @@ Server::~Server() {
 }
 
 absl::Status Server::Listen() {
+  RETURN_IF_ERROR(shared_.loop.Add(listener_.get(), EPOLLIN, this));
   shared_.audit.WriteNote("serving");
-  return shared_.loop.Add(listener_.get(), EPOLLIN, this);
+  return absl::OkStatus();
 }
 
-// A new certificate of ours is nothing to who is connected. A client CA that changed may have been given up because
-// somebody has its key: whoever came by the one before must come again.
+// A client CA that is gone may have been given up because somebody has its key: who came by it must come again, and who
+// came by another may.
 void Server::OnKeys(Keys::News news) {
-  if (news == Keys::News::kFirst) {
-    absl::Status status = Listen();
-    if (!status.ok()) shared_.audit.WriteNote(status.message());
-    return;
+  switch (news) {
+    case Keys::News::kFirst:
+      if (stopping_at_ms_ == 0) failure_ = Listen();
+      return;
+    case Keys::News::kMore:
+      return shared_.audit.WriteNote("new keys");
+    case Keys::News::kCaGone:
+      shared_.audit.WriteNote("new keys, and a client CA is gone: connections end");
+      for (auto& connection : connections_) {
+        if (connection->state() != State::kSilent) connection->Close("a client CA is gone");
+      }
+      return;
   }
-  shared_.audit.WriteNote(news == Keys::News::kClientCa ? "a new client CA: connections end" : "a new certificate");
-  if (news != Keys::News::kClientCa) return;
-  for (auto& connection : connections_) connection->Close("the client CA changed");
 }
 
 absl::Status Server::Run() {
-  if (shared_.keys.current() != nullptr) RETURN_IF_ERROR(Listen());
+  if (keys_.current() != nullptr) RETURN_IF_ERROR(Listen());
   RETURN_IF_ERROR(shared_.loop.Add(stop_.get(), EPOLLIN, &stop_handler_));
   while (stopping_at_ms_ == 0 || (!connections_.empty() && NowMs() < stopping_at_ms_)) {
     RETURN_IF_ERROR(shared_.loop.RunOnce(TimeoutMs()));
+    RETURN_IF_ERROR(failure_);
     std::vector<Connection*> unfinished;
     unfinished.swap(shared_.unfinished);
     for (Connection* connection : unfinished) connection->Continue();
@@ -76,6 +84,7 @@ absl::Status Server::Run() {
       next_tick_ms_ = NowMs() + kBusyTickMs;
       for (auto& connection : connections_) connection->Tick();
       shared_.audit.Flush();
+      if (keys_.unread()) keys_.Read();
       if (trim_at_ms_ != 0 && connections_.empty() && NowMs() >= trim_at_ms_) {
         trim_at_ms_ = 0;
         GiveIdlePagesBack();
@@ -89,7 +98,7 @@ absl::Status Server::Run() {
 
 int Server::TimeoutMs() const {
   if (!shared_.unfinished.empty()) return 0;
-  if (connections_.empty()) return trim_at_ms_ != 0 || shared_.audit.has_pending() ? kIdleTickMs : -1;
+  if (connections_.empty()) return trim_at_ms_ != 0 || shared_.audit.has_pending() || keys_.unread() ? kIdleTickMs : -1;
   bool busy = stopping_at_ms_ != 0 || std::any_of(connections_.begin(), connections_.end(), [](const auto& connection) {
                 return connection->has_short_deadline();
               });

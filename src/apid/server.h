@@ -50,7 +50,9 @@ class Server : private FdHandler, private Gatekeeper {
   void Sweep();
   int TimeoutMs() const;
 
+  Keys& keys_;
   Shared shared_;
+  absl::Status failure_;  // ends Run
   UniqueFd listener_;
   UniqueFd stop_;
   UniqueFd spare_;  // given up for a moment when there is no descriptor left

@@ -12,6 +12,7 @@
 #endif
 
 #include <cerrno>
+#include <vector>
 
 #include "apid/identity.h"
 
@@ -82,39 +83,52 @@ bool HasAesInstructions() {
 
 using Bio = std::unique_ptr<BIO, decltype(&BIO_free)>;
 using Certificate = std::unique_ptr<X509, decltype(&X509_free)>;
+using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
 
-Bio TextOf(const std::string& pem) { return {BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free}; }
+// Never asks a terminal, as OpenSSL would by default.
+int NoPassphrase(char*, int, int, void*) { return -1; }
 
-// What else is in the text (a key among certificates) is passed over; nullptr at its end.
-Certificate NextCertificate(const Bio& text) {
-  Certificate next(PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr), &X509_free);
-  if (next == nullptr) ERR_clear_error();
-  return next;
+absl::StatusOr<Bio> TextOf(const std::string& pem) {
+  Bio text(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free);
+  if (text == nullptr) return OpenSslStatus("read PEM");
+  return text;
+}
+
+// What else is in `pem` (a key among certificates) is passed over; one that is damaged is not.
+absl::StatusOr<std::vector<Certificate>> CertificatesIn(const std::string& pem, absl::string_view file) {
+  ASSIGN_OR_RETURN(Bio text, TextOf(pem));
+  std::vector<Certificate> all;
+  while (X509* next = PEM_read_bio_X509(text.get(), nullptr, &NoPassphrase, nullptr)) {
+    all.emplace_back(next, &X509_free);
+  }
+  unsigned long error = ERR_peek_last_error();
+  bool at_end = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+  if (!at_end) return OpenSslStatus(absl::StrCat("read certificate ", all.size() + 1, " of ", file));
+  ERR_clear_error();
+  if (all.empty()) return absl::InvalidArgumentError(absl::StrCat("there is no certificate in ", file));
+  return all;
 }
 
 absl::Status UseIdentity(SSL_CTX* context, const std::string& pem) {
-  Bio text = TextOf(pem);
-  Certificate leaf = NextCertificate(text);
-  if (leaf == nullptr) return absl::InvalidArgumentError("there is no certificate in tls.pem");
-  if (SSL_CTX_use_certificate(context, leaf.get()) != 1) return OpenSslStatus("use the certificate of tls.pem");
-  while (Certificate issuer = NextCertificate(text)) {
-    if (SSL_CTX_add1_chain_cert(context, issuer.get()) != 1) return OpenSslStatus("use the chain of tls.pem");
+  ASSIGN_OR_RETURN(std::vector<Certificate> chain, CertificatesIn(pem, "tls.pem"));
+  if (SSL_CTX_use_certificate(context, chain[0].get()) != 1) return OpenSslStatus("use the certificate of tls.pem");
+  for (size_t i = 1; i < chain.size(); ++i) {
+    if (SSL_CTX_add1_chain_cert(context, chain[i].get()) != 1) return OpenSslStatus("use the chain of tls.pem");
   }
-  std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
-      PEM_read_bio_PrivateKey(TextOf(pem).get(), nullptr, nullptr, nullptr), &EVP_PKEY_free);
+  ASSIGN_OR_RETURN(Bio text, TextOf(pem));
+  Key key(PEM_read_bio_PrivateKey(text.get(), nullptr, &NoPassphrase, nullptr), &EVP_PKEY_free);
   if (key == nullptr) return OpenSslStatus("read the key of tls.pem");
-  // This also refuses a key that is not the certificate's.
   if (SSL_CTX_use_PrivateKey(context, key.get()) != 1) return OpenSslStatus("use the key of tls.pem");
+  if (SSL_CTX_check_private_key(context) != 1) return OpenSslStatus("the key of tls.pem is not its certificate's");
   return absl::OkStatus();
 }
 
 absl::Status TrustClientsOf(SSL_CTX* context, const std::string& pem) {
-  Bio text = TextOf(pem);
-  int found = 0;
-  for (Certificate ca = NextCertificate(text); ca != nullptr; ca = NextCertificate(text), ++found) {
+  ASSIGN_OR_RETURN(std::vector<Certificate> all, CertificatesIn(pem, "client-ca.crt"));
+  for (const Certificate& ca : all) {
     if (X509_STORE_add_cert(SSL_CTX_get_cert_store(context), ca.get()) != 1) return OpenSslStatus("use client-ca.crt");
   }
-  return found > 0 ? absl::OkStatus() : absl::InvalidArgumentError("there is no certificate in client-ca.crt");
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -127,6 +141,36 @@ absl::Status TlsContext::Prepare() {
 }
 
 absl::StatusOr<TlsContext> TlsContext::Create(const std::string& identity, const std::string& client_ca) {
+  ASSIGN_OR_RETURN(TlsContext made, Make());
+  RETURN_IF_ERROR(UseIdentity(made.get(), identity));
+  RETURN_IF_ERROR(TrustClientsOf(made.get(), client_ca));
+  return made;
+}
+
+absl::StatusOr<TlsContext> TlsContext::WithClientCa(const std::string& client_ca) const {
+  ASSIGN_OR_RETURN(TlsContext made, Make());
+  STACK_OF(X509)* chain = nullptr;
+  SSL_CTX_get0_chain_certs(get(), &chain);
+  if (SSL_CTX_use_cert_and_key(made.get(), SSL_CTX_get0_certificate(get()), SSL_CTX_get0_privatekey(get()), chain,
+                               /*override=*/1) != 1) {
+    return OpenSslStatus("use the identity there is");
+  }
+  RETURN_IF_ERROR(TrustClientsOf(made.get(), client_ca));
+  return made;
+}
+
+bool TlsContext::TrustsAllOf(const TlsContext& before) const {
+  X509_STORE* ours = SSL_CTX_get_cert_store(get());
+  STACK_OF(X509_OBJECT)* theirs = X509_STORE_get0_objects(SSL_CTX_get_cert_store(before.get()));
+  for (int i = 0; i < sk_X509_OBJECT_num(theirs); ++i) {
+    if (X509_OBJECT_retrieve_match(X509_STORE_get0_objects(ours), sk_X509_OBJECT_value(theirs, i)) == nullptr) {
+      return false;
+    }
+  }
+  return true;
+}
+
+absl::StatusOr<TlsContext> TlsContext::Make() {
   TlsContext made(SSL_CTX_new(TLS_server_method()));
   SSL_CTX* context = made.get();
   if (context == nullptr) return OpenSslStatus("make a TLS context");
@@ -148,8 +192,6 @@ absl::StatusOr<TlsContext> TlsContext::Create(const std::string& identity, const
   SSL_CTX_set_max_cert_list(context, 16 * 1024);
   SSL_CTX_set_alpn_select_cb(context, &SelectHttp2, nullptr);
 
-  RETURN_IF_ERROR(UseIdentity(context, identity));
-  RETURN_IF_ERROR(TrustClientsOf(context, client_ca));
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, &VerifyStep);
   SSL_CTX_set_verify_depth(context, 4);
   SSL_CTX_set_purpose(context, X509_PURPOSE_SSL_CLIENT);

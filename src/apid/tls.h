@@ -20,17 +20,19 @@ class TlsContext {
   static absl::Status Prepare();
   // Both are PEM: `identity` our certificate, those that sign it, and its key; `client_ca` one or more.
   static absl::StatusOr<TlsContext> Create(const std::string& identity, const std::string& client_ca);
+  // The same identity with other clients.
+  absl::StatusOr<TlsContext> WithClientCa(const std::string& client_ca) const;
+  // Whether every CA of `before` is one here, too.
+  bool TrustsAllOf(const TlsContext& before) const;
   SSL_CTX* get() const { return context_.get(); }
-  // Whether both prove themselves by the same certificate, and so by the same key.
-  bool HasCertificateOf(const TlsContext& other) const {
-    return X509_cmp(SSL_CTX_get0_certificate(get()), SSL_CTX_get0_certificate(other.get())) == 0;
-  }
 
  private:
   struct Free {
     void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
   };
   explicit TlsContext(SSL_CTX* context) : context_(context) {}
+  // Without an identity and without clients yet.
+  static absl::StatusOr<TlsContext> Make();
   std::unique_ptr<SSL_CTX, Free> context_;
 };
 

@@ -81,6 +81,7 @@ struct ServiceSpec {
   struct Readiness {
     enum class Kind : uint8_t { kStarted, kPath, kHttp, kCri, kTls, kExited } kind = Kind::kStarted;
     std::string target;            // a path that must exist, a socket's path, or a URL
+    std::string file;              // that machined writes for it, and before which it is not asked; empty: none
     uint32_t timeout_ms = 60'000;  // after which a service that is still not ready is reported as failing
     uint32_t interval_ms = 250;    // between probes until ready; 10 s after
   } readiness;

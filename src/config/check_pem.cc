@@ -51,6 +51,22 @@ std::string ReadAll(const std::string& pem, std::vector<Certificate>* certificat
   return "";
 }
 
+// What OpenSSL refuses to serve with at Debian's security level 2. Of who signed itself no signature is asked.
+constexpr int kSecurityBits = 112;
+std::string CheckStrength(X509* certificate) {
+  int key = EVP_PKEY_get_security_bits(X509_get0_pubkey(certificate));
+  if (key < kSecurityBits)
+    return absl::StrCat("its key has a strength of ", key, " bits, at least ", kSecurityBits, " are needed");
+  int signature = 0;
+  bool self_signed = X509_NAME_cmp(X509_get_subject_name(certificate), X509_get_issuer_name(certificate)) == 0;
+  bool known = X509_get_signature_info(certificate, nullptr, nullptr, &signature, nullptr) == 1;
+  if (!self_signed && known && signature < kSecurityBits) {
+    return absl::StrCat("its signature has a strength of ", signature, " bits, at least ", kSecurityBits,
+                        " are needed");
+  }
+  return "";
+}
+
 Key ReadKey(const std::string& pem) {
   Bio bio = Open(pem);
   Key key(bio == nullptr ? nullptr : PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassphrase, nullptr), EVP_PKEY_free);
@@ -75,6 +91,10 @@ std::string CheckServerCertificatePem(const std::string& pem) {
   if (std::string wrong = ReadAll(pem, &certificates); !wrong.empty()) return wrong;
   if (X509_check_purpose(certificates[0].get(), X509_PURPOSE_SSL_SERVER, 0) != 1) {
     return "the first certificate is not for a TLS server";
+  }
+  for (size_t i = 0; i < certificates.size(); ++i) {
+    if (std::string wrong = CheckStrength(certificates[i].get()); !wrong.empty())
+      return absl::StrCat("certificate ", i + 1, ": ", wrong);
   }
   return "";
 }

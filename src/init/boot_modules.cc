@@ -57,6 +57,7 @@ int LoadAll(uint64_t argument) {
     for (const char* name : kFirst) LoadOne(loader, name, false);
     (void)!::write(pipe, &kFirstDone, 1);
     for (const char* name : kSoon) LoadOne(loader, name, false);
+    ApplySysctls(SysctlTime::kBeforeDevices);
     loader.LoadForDevices(/*processor=*/false);
     (void)!::write(pipe, &kDevicesDone, 1);
   }

@@ -2,7 +2,8 @@
 //
 //   first    what machined reads first: fw_cfg with its configuration, the EFI variables. AwaitFirst waits for this;
 //            the ESP's drivers follow at once
-//   devices  what the devices ask for: disk, network, watchdog. machined waits for its disk by itself
+//   devices  what the devices ask for: disk, network, watchdog; before them the settings that a network device begins
+//            with. machined waits for its disk by itself
 //   modules  what pods need, by /usr/share/stele/modules, and what the processor's features ask for; not before the API
 //            answers
 //

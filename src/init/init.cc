@@ -22,8 +22,8 @@ constexpr uint64_t kModulesPatience = 60 * kSecond;
 
 }  // namespace
 
-Init::Init(Parts parts)
-    : parts_(std::move(parts)),
+Init::Init(Parts& parts)
+    : parts_(parts),
       supervisor_({.loop = &parts_.loop, .spawn = &parts_.spawn, .cgroups = &parts_.cgroups}, *this),
       control_(parts_.loop, supervisor_, parts_.phases, *this),
       ending_(parts_.loop, supervisor_, parts_.phases, parts_.real_boot),

@@ -26,15 +26,14 @@ class Init : private Supervisor::Observer, private Control::MachineEnder, privat
     bool real_boot = false;
   };
 
-  // What only becomes known after the child that loads modules was started: `cgroups`.
-  Parts& parts() { return parts_; }
-
-  explicit Init(Parts parts);
+  // Borrows `parts`, which may be filled until PrepareForMachined.
+  explicit Init(Parts& parts);
   // Starts the child that loads what machined reads first, then what the devices ask for.
   void StartModules() { modules_.Start(parts_.real_boot); }
   // Blocks the signals it wants and opens what it will need.
   absl::Status Prepare();
-  // What machined finds when it begins: its first modules, for which this waits, the watchdog running, the facts of this boot.
+  // What machined finds when it begins: its first modules, for which this waits, the watchdog running, the facts of
+  // this boot.
   void PrepareForMachined();
   // Starts machined, and its trial if this boot is one.
   void StartMachined();
@@ -57,7 +56,7 @@ class Init : private Supervisor::Observer, private Control::MachineEnder, privat
   void Turn();
   int WaitMilliseconds() const;
 
-  Parts parts_;
+  Parts& parts_;
   Supervisor supervisor_;
   Control control_;
   Ending ending_;

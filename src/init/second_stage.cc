@@ -134,11 +134,13 @@ struct Step {
   const char* name;
   Result (*run)(Init::Parts& parts);
 };
-constexpr Step kFirst[] = {{"mounts", Mounts}, {"limits", Limits}};
+// After these there is a /dev/null and a /proc, and services can be made.
+constexpr Step kMounts = {"mounts", Mounts};
+// Changes what Open found out.
+constexpr Step kLimits = {"limits", Limits};
 // Beside the child that loads modules.
-constexpr Step kBeforeMachined[] = {{"cgroups", Cgroups}, {"etc-overlay", EtcOverlay}, {"host-name", HostName}};
-// Beside machined's own start; no service starts before init's loop runs.
-constexpr Step kBesideMachined[] = {{"sysctls", Sysctls}};
+constexpr Step kBesideModules[] = {
+    {"cgroups", Cgroups}, {"etc-overlay", EtcOverlay}, {"host-name", HostName}, {"sysctls", Sysctls}};
 
 void RunStep(const Step& step, Init::Parts& parts) {
   size_t phase = parts.phases.Begin(step.name, 0);  // no deadline: it only asks the kernel, which answers at once
@@ -183,23 +185,22 @@ void RunSecondStage() {
 
   absl::StatusOr<EventLoop> loop = EventLoop::Create();
   if (!loop.ok()) GiveUp(std::string(loop.status().message()).c_str());
-  Init::Parts parts = {.loop = *std::move(loop), .real_boot = real_boot};
+  // For ever: everything points into them.
+  static Init::Parts parts = {.loop = *std::move(loop), .real_boot = real_boot};
+  static Init init(parts);
   if (real_boot) {
     AdoptFirstStage(parts);
     parts.command_line = ReadCommandLine();
   }
-  for (const Step& step : kFirst) RunStep(step, parts);
-  // After the mounts there is a /dev/null, and a /proc for the rest.
+  RunStep(kMounts, parts);
   OpenLog(real_boot);
   parts.spawn = SpawnEnvironment::Open();
-  // For ever: everything points into it.
-  static Init init(std::move(parts));
+  RunStep(kLimits, parts);
   init.StartModules();
-  for (const Step& step : kBeforeMachined) RunStep(step, init.parts());
+  for (const Step& step : kBesideModules) RunStep(step, parts);
   if (absl::Status status = init.Prepare(); !status.ok()) GiveUp(std::string(status.message()).c_str());
   init.PrepareForMachined();
   init.StartMachined();
-  for (const Step& step : kBesideMachined) RunStep(step, init.parts());
   init.Run();
 }
 

@@ -60,19 +60,19 @@ constexpr Sysctl kSysctls[] = {
     {SysctlTime::kBoot, "net/ipv4/tcp_syncookies", "1"},
     {SysctlTime::kBoot, "net/ipv4/tcp_rfc1337", "1"},
     {SysctlTime::kBoot, "net/ipv4/conf/all/rp_filter", "2"},  // loose: pods' answers may leave another way
-    {SysctlTime::kBoot, "net/ipv4/conf/default/rp_filter", "2"},
+    {SysctlTime::kBeforeDevices, "net/ipv4/conf/default/rp_filter", "2"},
     {SysctlTime::kBoot, "net/ipv4/conf/all/accept_redirects", "0"},
-    {SysctlTime::kBoot, "net/ipv4/conf/default/accept_redirects", "0"},
+    {SysctlTime::kBeforeDevices, "net/ipv4/conf/default/accept_redirects", "0"},
     {SysctlTime::kBoot, "net/ipv4/conf/all/secure_redirects", "0"},
-    {SysctlTime::kBoot, "net/ipv4/conf/default/secure_redirects", "0"},
+    {SysctlTime::kBeforeDevices, "net/ipv4/conf/default/secure_redirects", "0"},
     {SysctlTime::kBoot, "net/ipv4/conf/all/send_redirects", "0"},
-    {SysctlTime::kBoot, "net/ipv4/conf/default/send_redirects", "0"},
+    {SysctlTime::kBeforeDevices, "net/ipv4/conf/default/send_redirects", "0"},
     {SysctlTime::kBoot, "net/ipv4/conf/all/accept_source_route", "0"},
-    {SysctlTime::kBoot, "net/ipv4/conf/default/accept_source_route", "0"},
+    {SysctlTime::kBeforeDevices, "net/ipv4/conf/default/accept_source_route", "0"},
     {SysctlTime::kBoot, "net/ipv6/conf/all/accept_redirects", "0"},
-    {SysctlTime::kBoot, "net/ipv6/conf/default/accept_redirects", "0"},
+    {SysctlTime::kBeforeDevices, "net/ipv6/conf/default/accept_redirects", "0"},
     {SysctlTime::kBoot, "net/ipv6/conf/all/accept_source_route", "0"},
-    {SysctlTime::kBoot, "net/ipv6/conf/default/accept_source_route", "0"},
+    {SysctlTime::kBeforeDevices, "net/ipv6/conf/default/accept_source_route", "0"},
 };
 
 int Write(const char* name, const char* value) {

@@ -102,8 +102,8 @@ void ConfigController::Look() {
   if (step_ != Step::kIdle) return;
   step_ = Step::kAtWork;
   auto search = std::make_shared<Search>();
-  auto progress = [this, alive = alive_](const std::string& line) {
-    loop_.Post([this, alive, line] {
+  auto progress = [this, loop = &loop_, alive = alive_](const std::string& line) {
+    loop->Post([this, alive, line] {
       if (*alive) node_->Emit("storage", "reset", line, machine::v1::SEVERITY_WARNING);
     });
   };
@@ -135,8 +135,8 @@ void ConfigController::OnFound(const Search& search) {
   if (search.state.ok()) PutVolume(kStateLabel, *search.state);
   Adopt(search.loaded);
   auto mounted = std::make_shared<Mounted>();
-  auto progress = [this, alive = alive_](const std::string& line) {
-    loop_.Post([this, alive, line] {
+  auto progress = [this, loop = &loop_, alive = alive_](const std::string& line) {
+    loop->Post([this, alive, line] {
       if (!*alive) return;
       node_->Emit("storage", kDataLabel, line);
       PutVolume(kDataLabel, NotReady(absl::UnavailableError(line), options_.storage.data_target));
@@ -292,7 +292,7 @@ void ConfigController::Apply(std::string yaml, std::shared_ptr<const config::v1:
         applied.generation = running_.number;
         PutConfigStatus();
         node_->Emit("config", "running", absl::StrCat("generation ", running_.number, " applied by ", caller));
-        // The answer first: what follows may take the network, or apid, away.
+        // The answer first: what follows may take the network, or the caller's connection, away.
         done(std::move(applied));
         loop_.After(absl::Milliseconds(200), [this, alive, config, number = running_.number] {
           if (*alive && running_.number == number) node_->SetConfig(config);

@@ -41,7 +41,7 @@ class ConfigController : public Controller {
   absl::Status Reconcile() override;
 
   // Begins to look for the configuration. May be called before the controllers are started: what is found is taken up
-  // by the loop's first turn.
+  // by a turn of the loop.
   void Look();
 
   // The running generation; number 0 and no source where there is none.

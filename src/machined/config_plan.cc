@@ -59,9 +59,11 @@ void PlanPods(const MachineConfig& before, const MachineConfig& after, std::vect
 
 void PlanApi(const config::v1::ApiConfig& from, const config::v1::ApiConfig& to, std::vector<std::string>* plan) {
   if (from.certificate() != to.certificate() || from.key() != to.key()) {
-    plan->push_back("serve the API with the new certificate");
+    plan->push_back(from.certificate().empty() ? "serve the API" : "serve the API with the new certificate");
   }
-  if (from.client_ca() != to.client_ca()) plan->push_back("end all connections to the API: its client CA changes");
+  if (!from.client_ca().empty() && from.client_ca() != to.client_ca()) {
+    plan->push_back("take other client CAs for the API: connections end where one is gone");
+  }
 }
 
 std::map<std::string, uint64_t> SpecHashes(const MachineConfig* config, const services::Facts& facts) {
@@ -89,7 +91,7 @@ std::vector<std::string> PlanChange(const MachineConfig* before, const MachineCo
                        ? "at the next boot: look for the disk the node was booted from"
                        : absl::StrCat("at the next boot: use the disk ", after.storage().disk()));
   }
-  if (before != nullptr) PlanApi(from.api(), after.api(), &plan);
+  PlanApi(from.api(), after.api(), &plan);
   PlanNetwork(from, after, &plan);
   PlanPods(from, after, &plan);
   PlanNamed(SpecHashes(before, facts), SpecHashes(&after, facts_after), std::equal_to<>(), "start", "restart", "stop",

@@ -162,6 +162,8 @@ TEST_F(ConfigSourceTest, ABadSeedIsNoConfig) {
 TEST(PlanChange, TellsWhatWillBeDone) {
   config::v1::MachineConfig before, after;
   before.mutable_network()->set_hostname("a");
+  before.mutable_api()->set_certificate("C");
+  before.mutable_api()->set_client_ca("A");
   auto* pod = before.mutable_kubelet()->add_static_pods();
   pod->set_name("demo");
   pod->set_manifest("1");
@@ -170,11 +172,12 @@ TEST(PlanChange, TellsWhatWillBeDone) {
   };
   after = before;
   EXPECT_THAT(plan(&before), ElementsAre("nothing changes"));
-  EXPECT_THAT(plan(nullptr), ElementsAre("set the host name a", "add static pod demo", "start containerd",
-                                         "start kubelet", "start workload"));
+  EXPECT_THAT(plan(nullptr), ElementsAre("serve the API", "set the host name a", "add static pod demo",
+                                         "start containerd", "start kubelet", "start workload"));
   after.mutable_kubelet()->mutable_static_pods(0)->set_manifest("2");
   EXPECT_THAT(plan(&before), ElementsAre("change static pod demo"));
   after.mutable_api()->set_key("new");
+  after.mutable_api()->set_client_ca("B");
   after.mutable_time()->add_servers("t");
   after.mutable_network()->set_hostname("b");
   after.mutable_network()->add_nameservers("192.0.2.1");
@@ -182,8 +185,9 @@ TEST(PlanChange, TellsWhatWillBeDone) {
   after.mutable_storage()->set_disk("/dev/vdb");
   EXPECT_THAT(plan(&before),
               ElementsAre("at the next boot: use the disk /dev/vdb", "serve the API with the new certificate",
-                          "set the host name b", "configure link eth0", "write /etc/resolv.conf",
-                          "change static pod demo", "start chronyd", "restart kubelet"));
+                          "take other client CAs for the API: connections end where one is gone", "set the host name b",
+                          "configure link eth0", "write /etc/resolv.conf", "change static pod demo", "start chronyd",
+                          "restart kubelet"));
 }
 
 }  // namespace

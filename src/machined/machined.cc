@@ -206,7 +206,7 @@ absl::Status Run() {
   ConfigController& config = *config_owned;
   config.Look();  // on a worker, while the rest is put together
 
-  // The two controllers that init talks to, before all others.
+  // The two controllers that init talks to.
   auto services_owned = std::make_unique<ServiceManager>(
       *loop, init, [&facts](Node& node) { return WantedServices(node, facts); }, Probe,
       absl::StrCat(kRun, "/machined/stopped-services"));

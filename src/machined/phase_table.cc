@@ -30,7 +30,10 @@ PhaseCheck ServiceReady(Node& node, absl::string_view name) {
   return {PhaseCheck::kWaiting, service->message().empty() ? absl::StrCat(name, " is not ready") : service->message()};
 }
 
-PhaseCheck Api(Node& node) { return ServiceReady(node, "apid"); }
+PhaseCheck Api(Node& node) {
+  if (node.config() == nullptr) return {PhaseCheck::kWaiting, "no configuration, and so no keys"};
+  return ServiceReady(node, "apid");
+}
 PhaseCheck Containerd(Node& node) { return ServiceReady(node, "containerd"); }
 PhaseCheck Kubelet(Node& node) { return ServiceReady(node, "kubelet"); }
 

@@ -1,5 +1,7 @@
 #include "machined/service_manager.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "absl/strings/str_join.h"
@@ -122,6 +124,7 @@ absl::Status ServiceManager::UpdateWanted() {
     Service& service = services_[spec.name];
     service.wanted = true;
     service.spec = std::move(spec);
+    if (service.waits_for_file && HasItsFile(service)) BeginProbing(service.spec.name, service);
   }
   return absl::OkStatus();
 }
@@ -254,6 +257,11 @@ void ServiceManager::OnListed() {
 
 // ---- Readiness
 
+bool ServiceManager::HasItsFile(const Service& service) {
+  const std::string& file = service.spec.readiness.file;
+  return file.empty() || ::access(file.c_str(), F_OK) == 0;
+}
+
 void ServiceManager::BeginProbing(const std::string& name, Service& service) {
   ++service.probe_round;
   service.probe_failures = 0;
@@ -264,6 +272,12 @@ void ServiceManager::BeginProbing(const std::string& name, Service& service) {
   Kind kind = service.spec.readiness.kind;
   if (kind == Kind::kStarted) service.readiness = Readiness::kReady;
   if (kind == Kind::kStarted || kind == Kind::kExited) return;
+  // Nobody needs to look for the file: machined itself writes it, in UpdateWanted.
+  service.waits_for_file = !HasItsFile(service);
+  if (service.waits_for_file) {
+    service.probe_error = absl::StrCat("waits for ", service.spec.readiness.file);
+    return;
+  }
   ScheduleProbe(name, service, absl::ZeroDuration());
 }
 

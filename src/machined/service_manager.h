@@ -76,6 +76,7 @@ class ServiceManager : public Controller {
     absl::Time started;
     int probe_failures = 0;  // in a row
     std::string probe_error;
+    bool waits_for_file = false;  // runs, and is not asked before its file is there
   };
   // A verb that waits for its end.
   struct Waiter {
@@ -99,6 +100,7 @@ class ServiceManager : public Controller {
   InitClient::Done Asked(const std::string& name, absl::string_view doing);
   ServiceFacts FactsOf(const std::string& name, const Service& service) const;
   std::string WaitsFor(const Service& service) const;
+  static bool HasItsFile(const Service& service);
   void BeginProbing(const std::string& name, Service& service);
   void ScheduleProbe(const std::string& name, Service& service, absl::Duration delay);
   void RunProbe(const std::string& name);

@@ -22,10 +22,14 @@ ServiceSpec Apid() {
       // Back within two seconds however often it is killed.
       .longest_backoff_ms = 500,
       .stop_timeout_ms = 5'000,
-      .readiness = {.kind = ServiceSpec::Readiness::Kind::kTls, .target = "127.0.0.1:50000", .timeout_ms = 10'000},
+      .readiness = {.kind = ServiceSpec::Readiness::Kind::kTls,
+                    .target = "127.0.0.1:50000",
+                    .file = "/run/stele/apid/tls.pem",
+                    .timeout_ms = 10'000},
   };
 }
 
+// Not only_listed_files: a machined that was just started lists no keys yet, and must not take them away.
 std::vector<ServiceDirectory> ApidDirectories() {
   return {{.path = "/run/stele/apid", .mode = 0500, .uid = kApidUser, .gid = kApidUser}};
 }

@@ -57,8 +57,8 @@ struct ServiceSet {
   std::vector<ServiceFile> files;
 };
 
-// Puts a hash of the files into the service's environment. A service reads its files once, at its
-// start: so its spec changes when they do, and that is what restarts it.
+// Puts a hash of the files into the service's environment. Most services read their files once, at
+// their start: so the spec changes when they do, and that is what restarts the service.
 void DependOnFiles(const std::vector<ServiceFile>& files, ServiceSpec* spec);
 
 }  // namespace stele::services

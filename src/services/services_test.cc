@@ -111,8 +111,7 @@ TEST(AllServices, AFolderIsClearedOnlyByWhoKnowsAllItsFiles) {
                            {.data_ready = true, .hostname = "a"},
                            {.data_ready = true, .kubelet_minor = 32},
                            {.hostname = "a", .kubelet_minor = 32}};
-  for (const Facts& facts : partial) {
-    ServiceSet set = AllServices(&config, facts);
+  auto check = [&known](const ServiceSet& set) {
     for (const ServiceDirectory& directory : set.directories) {
       if (!directory.only_listed_files) continue;
       for (const ServiceFile& file : known.files) {
@@ -120,6 +119,10 @@ TEST(AllServices, AFolderIsClearedOnlyByWhoKnowsAllItsFiles) {
         FindFile(set.files, file.path);  // fails where it is missing
       }
     }
+  };
+  for (const Facts& facts : partial) {
+    check(AllServices(&config, facts));
+    check(AllServices(nullptr, facts));
   }
 }
 
@@ -176,6 +179,7 @@ TEST(Apid, HasNoPowersAndKeepsItsSocket) {
   EXPECT_EQ(apid.listen[0].address, "tcp:[::]:50000");
   EXPECT_THAT(apid.cgroup_settings, Contains(std::pair<std::string, std::string>("memory.max", "128M")));
   const ServiceFile& key = FindFile(set.files, "/run/stele/apid/tls.pem");
+  EXPECT_EQ(apid.readiness.file, key.path);
   EXPECT_THAT(*key.content, testing::EndsWith("KEY"));
   EXPECT_EQ(key.mode, 0400u);
   EXPECT_EQ(key.uid, 900u);

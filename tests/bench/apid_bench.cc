@@ -66,7 +66,8 @@ std::string ReadText(const std::string& path) {
 std::shared_ptr<grpc::ServerCredentials> MutualTls(const std::string& keys) {
   grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
   options.pem_root_certs = ReadText(keys + "/client-ca.crt");
-  options.pem_key_cert_pairs = {{ReadText(keys + "/tls.key"), ReadText(keys + "/tls.crt")}};
+  std::string identity = ReadText(keys + "/tls.pem");  // certificate and key
+  options.pem_key_cert_pairs = {{identity, identity}};
   return grpc::SslServerCredentials(options);
 }
 

@@ -99,7 +99,7 @@ class Node:
 
     # Waiting.
 
-    def wait_for(self, what, condition, timeout):
+    def wait_for(self, what, condition, timeout, pause=0.2):
         """The first true value of `condition`, which may raise Failed while it does not hold yet."""
         end, last = time.monotonic() + timeout, ""
         while time.monotonic() < end:
@@ -110,7 +110,7 @@ class Node:
                     return value
             except (Failed, subprocess.TimeoutExpired) as error:
                 last = f": {error}"
-            time.sleep(0.2)
+            time.sleep(pause)
         raise Failed(f"not within {timeout} s: {what}{last}{self._tail()}")
 
     def wait_api(self, timeout=90):

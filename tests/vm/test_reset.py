@@ -70,7 +70,8 @@ def test_data_but_what_is_kept_then_state_and_power_off():
         node.config.write_text(node.config.read_text() + "install: {disk: {path: /dev/vda}, wipe: true}\n")
         node.machine.options = dataclasses.replace(node.machine.options, config=node.config, medium="iso", medium_first=True)
         node.machine.start()
-        node.wait_for("it is installed again", lambda: table_id(disk) not in ("", before), 300)
+        node.wait_for("it is installed again", lambda: "reboot: Restarting system" in node.serial_text(), 300)
+        assert table_id(disk) not in ("", before)
         from_power_on_by_disk(node)
         wait_disk_boots(node)
         assert len(node.boots()) == 1
@@ -86,7 +87,7 @@ def test_the_plug_is_pulled_in_the_middle():
         node.wait_api(150)
         node.wait_volumes(240)
         node.osctl("reset", "--state", "--data", "--thorough", "--yes")
-        node.wait_for("the state is being wiped", lambda: note(disk) == MANIFESTS, 120)
+        node.wait_for("the state is being wiped", lambda: note(disk) == MANIFESTS, 120, pause=0.002)  # it takes a moment only
         node.machine.stop()
         assert note(disk) == MANIFESTS, "the plug was pulled too late"
         node.machine.start()

@@ -113,6 +113,7 @@ class UpgradeController : public Controller {
   void LookAgain(absl::Duration delay);
   GateFacts TrialFacts();
   void Bless();
+  void EndCutBlessing();
   void FailTrial(const GateVerdict& verdict);
   bool NothingElseBoots() const;
   std::string Evidence(const std::string& unit) const;
@@ -132,6 +133,7 @@ class UpgradeController : public Controller {
   bool busy_ = false;
   bool trial_over_ = false;                      // blessed and told, or given up
   bool ending_ = false;                          // a reboot was asked for
+  bool twin_looked_at_ = false;                  // EndCutBlessing was tried in this boot
   std::map<std::string, absl::Duration> since_;  // conditions that hold, and from which age on
   std::string waits_for_;
   std::string drain_waits_for_;

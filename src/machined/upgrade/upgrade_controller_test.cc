@@ -147,6 +147,17 @@ TEST_F(UpgradeControllerTest, ABlessingWhoseWordToInitWasCutIsDoneAgain) {
   EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi", "stele-2.efi"));
 }
 
+TEST_F(UpgradeControllerTest, ASecondNameThatACutBlessingLeftIsSetAside) {
+  place_ = node_->PlaceOnTrial(ImageHash(), "stele-2+2-1.efi");
+  place_.trial = false;  // the loader took the good name
+  WriteTestFile(node_->Uki("stele-2+2-1.efi"), MakeUki(ImageHash()));
+  WriteTestFile(node_->Uki("stele-2.efi"), MakeUki(ImageHash()));
+  Start();
+  RunUntil([this] { return node_->Bootable() == std::vector<std::string>{"stele-1.efi", "stele-2.efi"}; });
+  EXPECT_THAT(node_->Ukis(), ElementsAre("stele-1.efi", "stele-2+2-1.twin", "stele-2.efi"));
+  EXPECT_FALSE(trial_ended_);
+}
+
 TEST_F(UpgradeControllerTest, OneVerbAtATime) {
   Stage();
   Start();

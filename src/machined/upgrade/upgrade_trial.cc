@@ -41,7 +41,8 @@ GateFacts UpgradeController::TrialFacts() {
 }
 
 void UpgradeController::CheckTrial() {
-  if (!survey_.has_value() || !place_->trial || trial_over_ || busy_ || ending_) return;
+  if (!survey_.has_value() || trial_over_ || busy_ || ending_) return;
+  if (!place_->trial) return EndCutBlessing();
   // The record tells who confirms and may hold a confirmation: it is waited for, but not beyond a quarter of the time.
   GateFacts facts = TrialFacts();
   if (!with_state_ && facts.age < facts.deadline / 4) return LookAgain(kGatePause);
@@ -80,6 +81,28 @@ void UpgradeController::Bless() {
           node_->Emit("upgrade", "trial", absl::StrCat("tell init: ", status.message()), machine::v1::SEVERITY_ERROR);
           LookAgain(kBlessAgain);
         });
+      });
+}
+
+// A power cut in a blessing's rename leaves both names. When the loader takes the good one nothing is on trial and
+// nobody blesses, but the counted one must not stay: the next boot might count with it.
+void UpgradeController::EndCutBlessing() {
+  if (twin_looked_at_ || !survey_->running.has_value() || survey_->running->kind == BootEntry::Kind::kGood) return;
+  const BootEntry good = {.number = survey_->running->number};
+  bool both = false;
+  for (const Survey::Entry& entry : survey_->entries) both |= entry.entry == good;
+  if (!both) return;
+  twin_looked_at_ = true;
+  Operate(
+      [place = *place_, store = store()](std::vector<std::string>* warnings) -> absl::StatusOr<std::string> {
+        RETURN_IF_ERROR(BlessRunning(place, store, warnings));
+        return place.running_version;
+      },
+      [this, counted = FileName(*survey_->running)](const absl::StatusOr<std::string>& result) {
+        node_->Emit("upgrade", place_->running_version,
+                    result.ok() ? absl::StrCat(counted, ", a second name of what runs, was set aside")
+                                : absl::StrCat("set ", counted, " aside: ", result.status().message()),
+                    machine::v1::SEVERITY_WARNING);
       });
 }
 
