@@ -12,6 +12,7 @@
 #include "base/subprocess.h"
 #include "machined/log.h"
 #include "stele/resource/v1/network.pb.h"
+#include "stele/resource/v1/node.pb.h"
 
 namespace stele::machined {
 namespace {
@@ -50,34 +51,45 @@ void ComponentVersions::Set(const std::string& component, const std::string& ver
   versions_[component] = version;
 }
 
-FactFinder::FactFinder(OwnerLoop& loop, ComponentVersions& versions, std::string kubelet)
-    : loop_(loop), versions_(versions), kubelet_(std::move(kubelet)) {}
-
-void FactFinder::Start(std::function<void()> on_change) {
-  if (::access(kubelet_.c_str(), X_OK) != 0) {
-    complete_ = true;  // a root without one, as tests have
-    return;
+FactFinder::FactFinder(OwnerLoop& loop, ComponentVersions& versions, std::function<void()> on_change,
+                       std::string kubelet)
+    : loop_(loop), versions_(versions), on_change_(std::move(on_change)), kubelet_(std::move(kubelet)) {
+  if (::access(kubelet_.c_str(), X_OK) == 0) {
+    versions_.Set("kubelet", "");
+  } else {
+    asked_ = complete_ = true;  // a root without one, as tests have
   }
-  versions_.Set("kubelet", "");
+}
+
+void FactFinder::AskInTime(Node& node) {
+  if (asked_) return;
+  const auto* apid = node.store().Find<resource::v1::Service>("apid");
+  bool api = apid != nullptr && apid->ready();
+  if (!api && !node.data_ready()) return;
+  asked_ = true;
+  Ask();
+}
+
+void FactFinder::Ask() {
   auto result = std::make_shared<absl::StatusOr<SubprocessResult>>();
   loop_.RunBlocking(
       [result, kubelet = kubelet_] {
         *result = RunSubprocess({kubelet, "--version"}, {services::kPath}, kVersionTimeout);
       },
-      [this, alive = alive_, result, on_change] {
+      [this, alive = alive_, result] {
         if (!*alive) return;
         std::string output = result->ok() ? std::string(absl::StripAsciiWhitespace((*result)->output)) : "";
         kubelet_minor_ = KubeletMinor(output);
         if (kubelet_minor_ == 0) {
           Log("error: kubelet --version: ", result->ok() ? output : result->status().message());
-          loop_.After(absl::Seconds(10), [this, alive, on_change] {
-            if (*alive) Start(on_change);
+          loop_.After(absl::Seconds(10), [this, alive] {
+            if (*alive) Ask();
           });
           return;
         }
         complete_ = true;
         versions_.Set("kubelet", std::string(absl::StripPrefix(output, "Kubernetes ")));
-        on_change();
+        on_change_();
       });
 }
 

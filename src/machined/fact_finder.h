@@ -28,23 +28,29 @@ class ComponentVersions {
 };
 
 // Gathers the facts from the store, and asks the kubelet's binary for its version, once: a call takes
-// seconds when the file is not in memory yet. Owner thread only.
+// seconds when the file is not in memory yet, and would take them from the API's start. Owner thread only.
 class FactFinder {
  public:
-  FactFinder(OwnerLoop& loop, ComponentVersions& versions, std::string kubelet = "/usr/bin/kubelet");
   ~FactFinder() { *alive_ = false; }
 
-  // Calls `on_change` when something is known that is no resource.
-  void Start(std::function<void()> on_change);
+  // `on_change` is called when something is known that is no resource.
+  FactFinder(OwnerLoop& loop, ComponentVersions& versions, std::function<void()> on_change,
+             std::string kubelet = "/usr/bin/kubelet");
+  // Asks the programs, once the API answers or /var is there, whichever comes first. Called on every turn.
+  void AskInTime(Node& node);
   services::Facts Gather(Node& node) const;
   // Whether the programs have answered, where there are any.
   bool complete() const { return complete_; }
 
  private:
+  void Ask();
+
   OwnerLoop& loop_;
   ComponentVersions& versions_;
+  std::function<void()> on_change_;
   std::string kubelet_;
   int kubelet_minor_ = 0;
+  bool asked_ = false;
   bool complete_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

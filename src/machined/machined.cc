@@ -145,7 +145,8 @@ class InitNews : public InitListener {
   bool failed_ = false;
 };
 
-absl::StatusOr<ServiceManager::Wanted> WantedServices(Node& node, const FactFinder& finder) {
+absl::StatusOr<ServiceManager::Wanted> WantedServices(Node& node, FactFinder& finder) {
+  finder.AskInTime(node);
   services::Facts facts = finder.Gather(node);
   services::ServiceSet set = services::AllServices(node.config(), facts);
   absl::Status files = WriteServiceFiles(set);
@@ -185,7 +186,8 @@ absl::Status Run() {
   InitNews news(*loop, logs);
   InitClient init(*loop, std::move(init_socket), news);
   ComponentVersions versions;
-  FactFinder facts(*loop, versions);
+  ServiceManager* services_wake = nullptr;
+  FactFinder facts(*loop, versions, [&services_wake] { services_wake->Wake(); });
 
   BootFacts boot_facts = FactsOfThisBoot();
   auto boots_owned =
@@ -212,6 +214,7 @@ absl::Status Run() {
       absl::StrCat(kRun, "/machined/stopped-services"));
   auto phases_owned = std::make_unique<PhaseBoard>(init, PhaseSteps());
   ServiceManager& services = *services_owned;
+  services_wake = &services;
   news.Connect(services, *phases_owned);
 
   InstallRunner installs(*loop, boot_facts);
@@ -241,7 +244,6 @@ absl::Status Run() {
                    ApiServer::Start(*loop, std::move(listener), services::kApidUser, std::move(handlers)));
   runtime.StartControllers(std::move(controllers));
   RETURN_IF_ERROR(init.Start());
-  facts.Start([&services] { services.Wake(); });
   ReleaseIdleMemory(*loop);
   loop->Run();
   if (news.failed()) return absl::UnavailableError("the connection to init ended");
