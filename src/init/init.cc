@@ -3,14 +3,15 @@
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <new>
 
 #include "base/file.h"
+#include "base/first_services.h"
 #include "init/efi.h"
 #include "init/log.h"
-#include "init/machined_spec.h"
 #include "init/memory.h"
 
 namespace stele::init {
@@ -19,6 +20,13 @@ namespace {
 // The service that needs what pods need: it makes chains in nf_tables, then starts pods.
 constexpr char kNeedsModules[] = "kubelet";
 constexpr uint64_t kModulesPatience = 60 * kSecond;
+
+// apid watches it from its start; machined fills it.
+absl::Status MakeFolderOfKeys() {
+  RETURN_IF_ERROR(MakeDirectories(kApidKeys, 0500));
+  if (::chown(kApidKeys, kApidUser, kApidUser) != 0) return ErrnoStatus("give ", kApidKeys, " to apid");
+  return absl::OkStatus();
+}
 
 }  // namespace
 
@@ -56,10 +64,13 @@ void Init::PrepareForMachined() {
   WriteFacts();
 }
 
-void Init::StartMachined() {
+void Init::StartFirstServices() {
   size_t phase = parts_.phases.Begin("machined", 0);
-  absl::Status status = supervisor_.Define(MachinedSpec(parts_.real_boot));
-  if (status.ok()) supervisor_.Start(kMachined);
+  absl::Status status = MakeFolderOfKeys();
+  for (const ServiceSpec& spec : {MachinedSpec(parts_.real_boot), ApidSpec()}) {
+    status.Update(supervisor_.Define(spec));
+    supervisor_.Start(spec.name);
+  }
   parts_.phases.End(phase, status.ok() ? kPhaseDone : kPhaseFailed, status.message());
   // Counted from the kernel's start, as the boot is that is on trial.
   if (parts_.facts.trial) trial_.Begin(0, parts_.command_line.trial_seconds);

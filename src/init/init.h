@@ -35,8 +35,8 @@ class Init : private Supervisor::Observer, private Control::MachineEnder, privat
   // What machined finds when it begins: its first modules, for which this waits, the watchdog running, the facts of
   // this boot.
   void PrepareForMachined();
-  // Starts machined, and its trial if this boot is one.
-  void StartMachined();
+  // Starts machined and apid, and the trial if this boot is one.
+  void StartFirstServices();
 
   [[noreturn]] void Run();
 

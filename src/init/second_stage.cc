@@ -200,7 +200,7 @@ void RunSecondStage() {
   for (const Step& step : kBesideModules) RunStep(step, parts);
   if (absl::Status status = init.Prepare(); !status.ok()) GiveUp(std::string(status.message()).c_str());
   init.PrepareForMachined();
-  init.StartMachined();
+  init.StartFirstServices();
   init.Run();
 }
 

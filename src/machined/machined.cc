@@ -14,6 +14,7 @@
 #include "absl/strings/strip.h"
 #include "base/boot_facts.h"
 #include "base/file.h"
+#include "base/first_services.h"
 #include "grpcpp/impl/service_type.h"
 #include "machined/api.h"
 #include "machined/api_server.h"
@@ -241,7 +242,7 @@ absl::Status Run() {
     handlers.push_back(make(api));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ApiServer> server,
-                   ApiServer::Start(*loop, std::move(listener), services::kApidUser, std::move(handlers)));
+                   ApiServer::Start(*loop, std::move(listener), kApidUser, std::move(handlers)));
   runtime.StartControllers(std::move(controllers));
   RETURN_IF_ERROR(init.Start());
   ReleaseIdleMemory(*loop);

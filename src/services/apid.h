@@ -1,4 +1,5 @@
-// apid: the node's API on the network.
+// apid's keys. Its spec is init's, too (base/first_services.h): it is the same with any configuration, and without one
+// apid waits for these files.
 #pragma once
 
 #include "services/service_set.h"
@@ -6,8 +7,6 @@
 
 namespace stele::services {
 
-// The same with any configuration, and without one: it waits for its files, and takes new ones while it runs.
-ServiceSpec Apid();
 std::vector<ServiceFile> ApidFiles(const config::v1::MachineConfig& config);
 std::vector<ServiceDirectory> ApidDirectories();
 

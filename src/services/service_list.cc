@@ -1,6 +1,7 @@
 // The explicit list. A new service is added here and nowhere else.
 #include "services/service_list.h"
 
+#include "base/first_services.h"
 #include "services/apid.h"
 #include "services/chronyd.h"
 #include "services/cni.h"
@@ -37,8 +38,7 @@ void AddWorkload(const config::v1::MachineConfig& config, const Facts& facts, Se
 
 ServiceSet AllServices(const config::v1::MachineConfig* config, const Facts& facts) {
   ServiceSet set;
-  // apid before there is a configuration: it is ready by the time that its keys are found.
-  set.services = {Apid(), Udevd(), UdevTrigger()};
+  set.services = {ApidSpec(), Udevd(), UdevTrigger()};
   Append(ApidDirectories(), &set.directories);
   if (!facts.dhcp_links.empty()) {
     Append(DhcpcdDirectories(facts), &set.directories);

@@ -11,8 +11,7 @@
 
 namespace stele::services {
 
-// Users of the image (image/etc/passwd).
-inline constexpr uint32_t kApidUser = 900;
+// Users of the image (image/etc/passwd), besides apid's.
 inline constexpr uint32_t kChronyUser = 901;
 inline constexpr uint32_t kDhcpcdUser = 902;
 
