@@ -128,6 +128,7 @@ TEST_F(InstallerTest, TheRealEsp) {
   options_.esp_type = "vfat";
   absl::Status status = Install();
   EXPECT_THAT(Sh({"/usr/bin/minfo", "-i", absl::StrCat(image_, "@@1M"), "::"}), HasSubstr("disk type=\"FAT32   \""));
+  EXPECT_THAT(Sh({"/usr/bin/minfo", "-i", absl::StrCat(image_, "@@1M"), "::"}), HasSubstr("cluster size: 8 sectors"));
   EXPECT_THAT(Sh({"/usr/bin/mdir", "-i", absl::StrCat(image_, "@@1M"), "::"}), HasSubstr("Volume in drive : is ESP"));
   if (!status.ok()) {
     EXPECT_THAT(status.message(), HasSubstr("image: ESP: mount /dev/loop"));

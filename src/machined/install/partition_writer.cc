@@ -15,6 +15,7 @@ namespace stele::machined {
 namespace {
 
 constexpr uint64_t kFlushEvery = 32 << 20;  // so that progress is what the disk has, and dirty pages stay few
+constexpr uint32_t kClusterSize = 4096;
 constexpr char kLoaderConf[] = "timeout 0\neditor no\n";
 constexpr absl::Duration kFormatTimeout = absl::Minutes(10);
 
@@ -98,8 +99,11 @@ absl::Status PartitionWriter::MakeEsp(const PlannedPartition& esp) const {
   std::vector<std::string> argv = options_.make_esp;
   bool fat = options_.esp_type == "vfat";
   if (fat) {
-    argv.insert(argv.end(),
-                {"-S", absl::StrCat(disk_.sector_size()), "--offset", absl::StrCat(esp.start / disk_.sector_size())});
+    // Clusters of 4096 bytes on any disk: mkfs.fat would take eight sectors, and of clusters of 32 KiB there are too few for
+    // FAT32, by which number firmware tells FAT16 from it.
+    uint32_t sector = disk_.sector_size();
+    argv.insert(argv.end(), {"-S", absl::StrCat(sector), "-s", absl::StrCat(kClusterSize / sector), "--offset",
+                             absl::StrCat(esp.start / sector)});
   } else {
     argv.insert(argv.end(), {"-E", absl::StrCat("offset=", esp.start)});
   }
