@@ -31,11 +31,11 @@ class ComponentVersions {
 // seconds when the file is not in memory yet, and would take them from the API's start. Owner thread only.
 class FactFinder {
  public:
-  ~FactFinder() { *alive_ = false; }
-
   // `on_change` is called when something is known that is no resource.
   FactFinder(OwnerLoop& loop, ComponentVersions& versions, std::function<void()> on_change,
              std::string kubelet = "/usr/bin/kubelet");
+  ~FactFinder() { *alive_ = false; }
+
   // Asks the programs, once the API answers or /var is there, whichever comes first. Called on every turn.
   void AskInTime(Node& node);
   services::Facts Gather(Node& node) const;

@@ -187,8 +187,8 @@ absl::Status Run() {
   InitNews news(*loop, logs);
   InitClient init(*loop, std::move(init_socket), news);
   ComponentVersions versions;
-  ServiceManager* services_wake = nullptr;
-  FactFinder facts(*loop, versions, [&services_wake] { services_wake->Wake(); });
+  ServiceManager* asks_facts = nullptr;  // made below, of these
+  FactFinder facts(*loop, versions, [&asks_facts] { asks_facts->Wake(); });
 
   BootFacts boot_facts = FactsOfThisBoot();
   auto boots_owned =
@@ -215,7 +215,7 @@ absl::Status Run() {
       absl::StrCat(kRun, "/machined/stopped-services"));
   auto phases_owned = std::make_unique<PhaseBoard>(init, PhaseSteps());
   ServiceManager& services = *services_owned;
-  services_wake = &services;
+  asks_facts = &services;
   news.Connect(services, *phases_owned);
 
   InstallRunner installs(*loop, boot_facts);

@@ -99,8 +99,8 @@ absl::Status PartitionWriter::MakeEsp(const PlannedPartition& esp) const {
   std::vector<std::string> argv = options_.make_esp;
   bool fat = options_.esp_type == "vfat";
   if (fat) {
-    // Clusters of 4096 bytes on any disk: mkfs.fat would take eight sectors, and of clusters of 32 KiB there are too few for
-    // FAT32, by which number firmware tells FAT16 from it.
+    // Clusters of 4096 bytes on any disk: mkfs.fat would take eight sectors, and of clusters of 32 KiB there are too
+    // few for FAT32, by which number firmware tells FAT16 from it.
     uint32_t sector = disk_.sector_size();
     argv.insert(argv.end(), {"-S", absl::StrCat(sector), "-s", absl::StrCat(kClusterSize / sector), "--offset",
                              absl::StrCat(esp.start / sector)});
