@@ -57,7 +57,6 @@ int LoadAll(uint64_t argument) {
     for (const char* name : kFirst) LoadOne(loader, name, false);
     (void)!::write(pipe, &kFirstDone, 1);
     for (const char* name : kSoon) LoadOne(loader, name, false);
-    ApplySysctls(SysctlTime::kBeforeDevices);
     loader.LoadForDevices(/*processor=*/false);
     (void)!::write(pipe, &kDevicesDone, 1);
   }
@@ -78,6 +77,8 @@ void BootModules::Start(bool real_boot) {
     state_ = State::kDone;
     return;
   }
+  // Here and not in the child, which may fail or hang before it came to them.
+  ApplySysctls(SysctlTime::kBeforeDevices);
   StartChild(/*with_devices=*/true);
 }
 

@@ -2,8 +2,7 @@
 //
 //   first    what machined reads first: fw_cfg with its configuration, the EFI variables. AwaitFirst waits for this;
 //            the ESP's drivers follow at once
-//   devices  what the devices ask for: disk, network, watchdog; before them the settings that a network device begins
-//            with. machined waits for its disk by itself
+//   devices  what the devices ask for: disk, network, watchdog. machined waits for its disk by itself
 //   modules  what pods need, by /usr/share/stele/modules, and what the processor's features ask for; not before the API
 //            answers
 //
@@ -30,7 +29,8 @@ class BootModules : private FdHandler {
       : loop_(loop), phases_(phases), cgroups_(cgroups) {}
   ~BootModules() override { ClosePipe(); }
 
-  // Starts the child. Where `real_boot` is false everything is skipped.
+  // Sets what a network device copies when it is made, and starts the child. Where `real_boot` is false everything is
+  // skipped.
   void Start(bool real_boot);
   // Returns once `first` is loaded, or kFirstPatience has passed.
   void AwaitFirst();

@@ -66,7 +66,10 @@ void Init::PrepareForMachined() {
 
 void Init::StartFirstServices() {
   size_t phase = parts_.phases.Begin("machined", 0);
-  absl::Status status = MakeFolderOfKeys();
+  // Without it apid waits in back-off until machined has made it.
+  if (absl::Status folder = MakeFolderOfKeys(); !folder.ok())
+    Log(Level::kError, "%s", std::string(folder.message()).c_str());
+  absl::Status status;
   for (const ServiceSpec& spec : {MachinedSpec(parts_.real_boot), ApidSpec()}) {
     status.Update(supervisor_.Define(spec));
     supervisor_.Start(spec.name);

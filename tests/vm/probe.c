@@ -158,6 +158,15 @@ static int Keep(const char* directory) {
   }
 }
 
+// One line of a file, then nothing until the end.
+_Noreturn static void Show(const char* path) {
+  char text[256] = "";
+  int fd = open(path, O_RDONLY);
+  ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  printf("show %s: %s\n", path, size < 0 ? strerror(errno) : text);
+  for (;;) pause();
+}
+
 int main(int argc, char** argv) {
   // As PID 1 of a pod the default action of SIGTERM is none.
   signal(SIGTERM, End);
@@ -170,6 +179,7 @@ int main(int argc, char** argv) {
   if (strcmp(verb, "write") == 0) Write(operand);
   if (strcmp(verb, "ends") == 0) Ends(operand);
   if (strcmp(verb, "keep") == 0) return Keep(operand);
+  if (strcmp(verb, "show") == 0) Show(operand);
   fprintf(stderr, "probe: unknown verb '%s'\n", verb);
   return 2;
 }

@@ -17,12 +17,14 @@ import harness
 END_SECONDS = 30  # a reboot or power-off, with a stubborn pod and a busy mount
 BACK_SECONDS = 2  # machined or apid after a kill
 KILLS = 20
+REDIRECTS = "/proc/sys/net/ipv6/conf/eth0/accept_redirects"  # which a device takes over once, when it is made
 
 
 @pytest.fixture(scope="module")
 def node():
     pods = [harness.static_pod("tick", "tick", 20),
             harness.static_pod("write", "write", "/host", host_root=True),
+            harness.static_pod("show", "show", REDIRECTS),
             harness.static_pod("stubborn", "stubborn", "/scratch", tmpfs="/scratch")]
     with harness.node("node", static_pods=pods) as made:
         yield made
@@ -76,6 +78,11 @@ def test_logs_of_a_container_stream(node):
         finally:
             follower.send_signal(signal.SIGINT)
     assert numbers == list(range(numbers[0], numbers[0] + 200))
+
+
+def test_network_devices_begin_with_the_hardening(node):
+    wait_pod(node, "show")
+    assert f"show {REDIRECTS}: 0\n" in node.osctl("logs", pod_id(node, "show"))
 
 
 def test_phases_tell_where_the_boot_time_went(node):
