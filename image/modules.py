@@ -55,6 +55,12 @@ class Kernel:
             queue.extend(by_name[name] for name in softdeps.get(name_of(path), []) if name in by_name)
         return found
 
+    def matching(self, pattern: str) -> set[str]:
+        """The paths that a name ("dm-mod") or a path ("kernel/fs/xfs/*") stands for; both may be globs."""
+        if "/" in pattern:
+            return {path for path in self.paths() if fnmatch.fnmatch(path, pattern) and path.count("/") == pattern.count("/")}
+        return {path for path in self.paths() if fnmatch.fnmatch(name_of(path), pattern.replace("-", "_"))}
+
     def by_name(self) -> dict[str, str]:
         return {name_of(path): path for path in self.paths()}
 
@@ -76,35 +82,25 @@ class Selection:
 
     def __init__(self, list_file: pathlib.Path, kernel: Kernel):
         self.load: list[str] = []
-        early: set[str] = set()
-        ship: set[str] = set()
-        drop: set[str] = set()
-        names, paths = kernel.by_name(), kernel.paths()
+        chosen: dict[str, set[str]] = {"early": set(), "load": set(), "ship": set(), "drop": set()}
         for number, line in enumerate(list_file.read_text().splitlines(), 1):
             words = line.partition("#")[0].split()
             if not words:
                 continue
             where = f"{list_file.name}:{number}"
-            if len(words) != 2 or words[0] not in ("early", "load", "ship", "drop"):
+            if len(words) != 2 or words[0] not in chosen:
                 raise debian.Error(f"{where}: expected early, load, ship or drop, and one name: {line}")
             kind, what = words
-            if kind == "ship":
-                matching = [path for path in paths if fnmatch.fnmatch(path, what) and path.count("/") == what.count("/")]
-                if not matching:
-                    raise debian.Error(f"{where}: kernel {kernel.version} has no module {what}")
-                ship.update(matching)
-                continue
-            name = what.replace("-", "_")
-            if name not in names:
+            matching = kernel.matching(what)
+            if not matching:
                 raise debian.Error(f"{where}: kernel {kernel.version} has no module {what} (built in, or gone)")
-            (drop if kind == "drop" else ship).add(names[name])
-            if kind == "early":
-                early.add(names[name])
-            elif kind == "load":
+            chosen[kind] |= matching
+            if kind == "load":
                 self.load.append(what)
-        self.loaded = kernel.closure({names[name.replace("-", "_")] for name in self.load})
-        self.early = kernel.closure(early)
-        self.root = kernel.closure(ship - drop)
+        drop = chosen["drop"]
+        self.loaded = kernel.closure(chosen["load"])
+        self.early = kernel.closure(chosen["early"])
+        self.root = kernel.closure((chosen["early"] | chosen["load"] | chosen["ship"]) - drop)
         wanted = sorted(self.root & drop)
         if wanted:
             raise debian.Error(f"{list_file.name}: dropped, but something that is listed needs it: {' '.join(map(name_of, wanted))}")

@@ -135,21 +135,51 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Tls:
-    """A CA, and a server's certificate for 127.0.0.1 and 10.0.2.2."""
+    """A CA, and a server's certificate for 127.0.0.1 and 10.0.2.2; both began long ago, as a machine's clock may be some seconds late."""
+
+    CONFIG = """
+[ca]
+default_ca = test
+[test]
+new_certs_dir = {folder}
+database = {folder}/index
+rand_serial = yes
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+[authority]
+basicConstraints = critical, CA:TRUE
+[server]
+subjectAltName = IP:127.0.0.1, IP:10.0.2.2
+[req]
+distinguished_name = name
+[name]
+"""
 
     def __init__(self, folder):
+        self.folder, self.config = folder, folder / "openssl.cnf"
         self.ca, self.certificate, self.key = folder / "ca.pem", folder / "server.pem", folder / "server.key"
+        self.config.write_text(self.CONFIG.format(folder=folder))
+        (folder / "index").touch()
+        authority_key = self._request("ca", "/CN=test CA")
+        self._request("server", "/CN=server")
+        self._sign("ca", "authority", "-selfsign", "-keyfile", authority_key)
+        self._sign("server", "server", "-keyfile", authority_key, "-cert", self.ca)
 
-        def openssl(*words):
-            subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+    def _openssl(self, *words):
+        subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
 
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 30, "-subj", "/CN=test CA",
-                "-keyout", folder / "ca.key", "-out", self.ca)
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=server",
-                "-keyout", self.key, "-out", folder / "server.csr")
-        (folder / "names").write_text("subjectAltName=IP:127.0.0.1,IP:10.0.2.2\n")
-        openssl("x509", "-req", "-in", folder / "server.csr", "-CA", self.ca, "-CAkey", folder / "ca.key", "-CAcreateserial",
-                "-days", 30, "-extfile", folder / "names", "-out", self.certificate)
+    def _request(self, name, subject):
+        key = self.folder / f"{name}.key"
+        self._openssl("req", "-config", self.config, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                      "-subj", subject, "-keyout", key, "-out", self.folder / f"{name}.csr")
+        return key
+
+    def _sign(self, name, extensions, *words):
+        self._openssl("ca", "-batch", "-notext", "-config", self.config, "-startdate", "20200101000000Z",
+                      "-enddate", "20491231235959Z", "-extensions", extensions, *words,
+                      "-in", self.folder / f"{name}.csr", "-out", self.folder / f"{name}.pem")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 
 namespace stele::machined {
 namespace {
@@ -46,6 +48,15 @@ absl::Status MeaningOfServerError(const std::string& told, int status) {
   if (passes) return absl::UnavailableError(absl::StrCat("the server answers ", told));
   if (status == 404 || status == 410) return absl::NotFoundError(absl::StrCat("the server answers ", told));
   return absl::FailedPreconditionError(absl::StrCat(status != 0 ? "the server answers " : "", told));
+}
+
+// What GnuTLS says of a certificate. Of one that is only too old or too new, the node's clock may be what is wrong.
+absl::Status MeaningOfCertificate(const std::string& told) {
+  if (!absl::StrContains(told, "has expired") && !absl::StrContains(told, "not yet activated"))
+    return absl::PermissionDeniedError(told);
+  return absl::FailedPreconditionError(
+      absl::StrCat(told, "; this node's clock says ",
+                   absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", absl::Now(), absl::UTCTimeZone())));
 }
 
 class HttpStream : public ByteStream {
@@ -94,7 +105,7 @@ absl::Status MeaningOf(const ChildProcess::End& end) {
     case kNetwork:
       return absl::UnavailableError(or_else("the connection broke"));
     case kCertificate:
-      return absl::PermissionDeniedError(or_else("the server's certificate is not trusted"));
+      return MeaningOfCertificate(or_else("the server's certificate is not trusted"));
     case kLogin:
       return absl::FailedPreconditionError("the server wants a login, which the node has none of");
     case kProtocol:
