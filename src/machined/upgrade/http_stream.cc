@@ -54,9 +54,8 @@ absl::Status MeaningOfServerError(const std::string& told, int status) {
 absl::Status MeaningOfCertificate(const std::string& told) {
   if (!absl::StrContains(told, "has expired") && !absl::StrContains(told, "not yet activated"))
     return absl::PermissionDeniedError(told);
-  return absl::FailedPreconditionError(
-      absl::StrCat(told, "; this node's clock says ",
-                   absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", absl::Now(), absl::UTCTimeZone())));
+  return absl::FailedPreconditionError(absl::StrCat(
+      told, "; this node's clock says ", absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", absl::Now(), absl::UTCTimeZone())));
 }
 
 class HttpStream : public ByteStream {

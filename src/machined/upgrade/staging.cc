@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "image_file/chunk_check.h"
 #include "machined/upgrade/loader.h"
@@ -12,8 +13,9 @@ namespace {
 
 using image::v1::PartKind;
 
-// The root is read back in pieces of this size while the next bytes are under way: each is a flush of the disk.
-constexpr uint64_t kReadBack = 8 << 20;
+// The root is read back in pieces of this size while the next bytes are under way: each is a flush of the disk, and
+// stays in memory until then.
+constexpr size_t kReadBack = 4 << 20;
 
 std::string RootHash(const image_file::Header& header) { return header.manifest.verity().root_hash(); }
 std::string RootHashHex(const image_file::Header& header) { return absl::BytesToHexString(RootHash(header)); }
@@ -162,7 +164,7 @@ absl::StatusOr<uint64_t> Staging::FindStart() {
     absl::StatusOr<uint64_t> matching = slot_.has_value() ? slot_->MatchingPrefix(hashes, callbacks_.keep_going)
                                                           : MatchingPrefix(file_->fd(), hashes, callbacks_.keep_going);
     RETURN_IF_ERROR(Annotate(matching.status(), "look at what is there"));
-    if (slot_.has_value() && *matching == 0) read_back_.emplace();
+    if (slot_.has_value()) proven_ = *matching;
     if (*matching < hashes.size) return header_.offsets[part] + *matching;
     RETURN_IF_ERROR(FinishPart(part));
   }
@@ -229,8 +231,11 @@ absl::Status Staging::FinishChunk(int part, uint64_t offset) {
   uint64_t end = offset + chunk_.size();
   if (!there) {
     if (!file_.has_value() && !slot_.has_value()) RETURN_IF_ERROR(OpenTarget(part));
-    if (slot_.has_value()) RETURN_IF_ERROR(slot_->Write(offset, chunk_));
-    if (slot_.has_value() && end - read_back_size_ >= kReadBack) RETURN_IF_ERROR(ReadBackRoot(end));
+    if (slot_.has_value()) {
+      RETURN_IF_ERROR(slot_->Write(offset, chunk_));
+      unread_ += chunk_;
+      if (unread_.size() >= kReadBack) RETURN_IF_ERROR(ReadBackRoot());
+    }
     // Flushed at once, so that the page cache holds one chunk and not the whole UKI.
     if (file_.has_value()) RETURN_IF_ERROR(file_->Write(offset, chunk_));
     if (file_.has_value()) RETURN_IF_ERROR(file_->Flush());
@@ -241,20 +246,24 @@ absl::Status Staging::FinishChunk(int part, uint64_t offset) {
   return absl::OkStatus();
 }
 
-// What was written by now, up to `end`, from the disk into the hash of the whole.
-absl::Status Staging::ReadBackRoot(uint64_t end) {
-  if (!read_back_.has_value()) return absl::OkStatus();
-  RETURN_IF_ERROR(slot_->ReadBack(read_back_size_, end, [this](absl::string_view bytes) {
-    read_back_->Update(bytes);
+// What was written by now is on the disk as it is here, where each chunk's hash was checked.
+absl::Status Staging::ReadBackRoot() {
+  absl::string_view rest = unread_;
+  RETURN_IF_ERROR(slot_->ReadBack(proven_, proven_ + rest.size(), [&](absl::string_view bytes) {
+    if (!absl::ConsumePrefix(&rest, bytes)) {
+      return absl::DataLossError(absl::StrCat("what is on the disk from byte ", proven_, " to ",
+                                              proven_ + unread_.size(), " is not what was written"));
+    }
     return absl::OkStatus();
   }));
-  read_back_size_ = end;
+  proven_ += unread_.size();
+  unread_.clear();
   return absl::OkStatus();
 }
 
 absl::Status Staging::FinishPart(int part) {
   if (slot_.has_value()) RETURN_IF_ERROR(Annotate(slot_->Flush(), image_file::PartName(header_.part(part).kind())));
-  if (slot_.has_value()) RETURN_IF_ERROR(ReadBackRoot(header_.part(part).size()));
+  if (!unread_.empty()) RETURN_IF_ERROR(ReadBackRoot());
   if (file_.has_value()) RETURN_IF_ERROR(Annotate(file_->Flush(), image_file::PartName(header_.part(part).kind())));
   file_.reset();
   slot_.reset();
@@ -267,9 +276,7 @@ absl::Status Staging::Verify() {
   callbacks_.progress({"verify", header_.total_size});
   RETURN_IF_ERROR(VerifyUki(place_, header_, record_.number()));
   const image::v1::Part& root = header_.part(header_.Find(PartKind::PART_KIND_ROOT));
-  bool read_back = read_back_.has_value() && read_back_size_ == root.size() && read_back_->Finish() == root.sha256();
-  // Or it was there in part; or it differs, and this says where.
-  if (!read_back) RETURN_IF_ERROR(VerifyRoot(place_, header_, callbacks_.keep_going));
+  if (proven_ != root.size()) RETURN_IF_ERROR(VerifyRoot(place_, header_, callbacks_.keep_going));
   if (int loader = header_.Find(PartKind::PART_KIND_LOADER); loader >= 0) {
     ASSIGN_OR_RETURN(bool there, IsThere(loader));
     ASSIGN_OR_RETURN(Loader loaders, Loader::Open(place_.esp.target()));

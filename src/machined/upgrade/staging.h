@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "image_file/header.h"
-#include "image_file/sha256.h"
 #include "image_file/signature.h"
 #include "machined/upgrade/chunks.h"
 #include "machined/upgrade/esp.h"
@@ -74,7 +73,7 @@ class Staging {
   absl::Status Take(uint64_t position, absl::string_view bytes);
   absl::Status FinishChunk(int part, uint64_t offset);
   absl::Status FinishPart(int part);
-  absl::Status ReadBackRoot(uint64_t end);
+  absl::Status ReadBackRoot();
   absl::Status OpenTarget(int part);
   absl::StatusOr<bool> IsThere(int part);
 
@@ -90,10 +89,10 @@ class Staging {
   std::optional<EspFile> file_;
   std::optional<SlotDevice> slot_;
   std::string chunk_;
-  // Of a root that is written from its first byte on: how much of it was read back, and the hash of that. Without a
-  // value the root is read as a whole in the end.
-  std::optional<image_file::Sha256> read_back_;
-  uint64_t read_back_size_ = 0;
+  // How much of the root is known to be on the disk as the manifest has it: read and hashed when the call began, or
+  // compared with `unread_`, which was written behind it and is not read back yet.
+  uint64_t proven_ = 0;
+  std::string unread_;
 };
 
 // Reads an image back that was written but not activated: the UKI of that number, and the whole root.
