@@ -102,8 +102,9 @@ def counting(fillers: int = 0) -> list[Scenario]:
     OVMF's rename is one write for each directory sector it touches. Inside one sector nothing is lost; over two a cut can lose the
     name. Then A runs, which is right; but an image that is all there is must not be counted, and that is kept as a
     scenario in which unbootable states must be found."""
-    # `.`, `..`, two slots for A, three for a counted name while its old one is still there.
-    narrow = 2 + fillers + 2 + 2 + 3 <= SLOTS_IN_SECTOR
+    # `.`, `..`, two slots for A, two for B's first name, three for the next while that is still there; and three more for the one
+    # after it, as the two that are free by then are too few.
+    narrow = 2 + fillers + 2 + 2 + 3 + 3 <= SLOTS_IN_SECTOR
     found = [Scenario("counting", "", layout(fillers, A="stele-2.efi", B="stele-3+3.efi"), (phase("begin", "AB", "AB" if narrow else "A"),))]
     if narrow or fillers == WIDE:
         # Nothing else is there: once its tries are over it is started all the same, so A powers off.
