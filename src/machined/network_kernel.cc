@@ -12,13 +12,6 @@ namespace {
 
 constexpr int kDumpTries = 5;
 
-std::string HardwareAddressText(absl::string_view bytes) {
-  std::string text;
-  for (char byte : bytes)
-    absl::StrAppend(&text, text.empty() ? "" : ":", absl::Hex(static_cast<uint8_t>(byte), absl::kZeroPad2));
-  return text;
-}
-
 bool ReadLink(const NetlinkReply& reply, KernelLink* link) {
   ifinfomsg info;
   if (reply.type != RTM_NEWLINK || !reply.Read(&info)) return false;
@@ -182,6 +175,13 @@ absl::Status NetworkKernel::AddRoute(const KernelRoute& route, bool on_link) {
 absl::Status NetworkKernel::DeleteRoute(const KernelRoute& route) {
   NetlinkMessage message = RouteMessage(RTM_DELROUTE, 0, route, false);
   return socket_.Request(message);
+}
+
+std::string HardwareAddressText(absl::string_view bytes) {
+  std::string text;
+  for (char byte : bytes)
+    absl::StrAppend(&text, text.empty() ? "" : ":", absl::Hex(static_cast<uint8_t>(byte), absl::kZeroPad2));
+  return text;
 }
 
 std::string OperationalStateName(uint8_t state) {

@@ -69,6 +69,8 @@ class NetworkKernel {
   NetlinkSocket socket_;
 };
 
+// "52:54:00:12:34:56"; empty for no bytes.
+std::string HardwareAddressText(absl::string_view bytes);
 // "up", "down", "lowerlayerdown" …
 std::string OperationalStateName(uint8_t state);
 // "kernel", "static", "dhcp", "stele", or the number.

@@ -1,9 +1,11 @@
 // ResourceService: reads of the store and of what is read on demand.
 #include <map>
+#include <set>
 
 #include "machined/api.h"
+#include "machined/field_selector.h"
 #include "machined/grpc_status.h"
-#include "machined/provider.h"
+#include "machined/providers/provider.h"
 #include "machined/store.h"
 #include "machined/stream_writer.h"
 #include "stele/machine/v1/resource_service.grpc.pb.h"
@@ -48,11 +50,18 @@ grpc::Status UnknownId(const std::string& type, const std::string& id) {
   return {grpc::StatusCode::NOT_FOUND, absl::StrCat("no ", id, " among ", type)};
 }
 
+absl::StatusOr<FieldSelector> SelectorOf(const std::string& type, const std::string& text) {
+  const google::protobuf::Descriptor* message = ResourceMessageOf(type);
+  // An unknown type is told by whoever looks for it.
+  return message == nullptr ? FieldSelector() : FieldSelector::Parse(text, message);
+}
+
 // A watch of a type that is read on demand: what differs from the reading before is sent.
 class ProviderWatch : public std::enable_shared_from_this<ProviderWatch> {
  public:
-  ProviderWatch(OwnerLoop& loop, const Provider& provider, std::string id, StreamWriter<WatchResponse>* writer)
-      : loop_(loop), provider_(provider), id_(std::move(id)), writer_(writer) {}
+  ProviderWatch(OwnerLoop& loop, const Provider& provider, std::string id, FieldSelector selector,
+                StreamWriter<WatchResponse>* writer)
+      : loop_(loop), provider_(provider), id_(std::move(id)), selector_(std::move(selector)), writer_(writer) {}
 
   void Begin() {
     writer_->OnEnd([self = shared_from_this()] { self->writer_ = nullptr; });
@@ -71,7 +80,8 @@ class ProviderWatch : public std::enable_shared_from_this<ProviderWatch> {
     if (!now.ok()) return writer_->Close(ToGrpc(now.status()));
     std::map<std::string, Resource> resources;
     for (const auto& [id, body] : *now) {
-      if (id_.empty() || id_ == id) Fill(provider_, id, *body, resources[id]);
+      bool wanted = (id_.empty() || id_ == id) && selector_.Fits(id, provider_.owner, *body);
+      if (wanted) Fill(provider_, id, *body, resources[id]);
     }
     for (const auto& [id, resource] : resources) {
       auto before = sent_.find(id);
@@ -100,6 +110,7 @@ class ProviderWatch : public std::enable_shared_from_this<ProviderWatch> {
   OwnerLoop& loop_;
   const Provider& provider_;
   std::string id_;
+  FieldSelector selector_;
   StreamWriter<WatchResponse>* writer_;  // null once the call has ended
   std::map<std::string, Resource> sent_;
   bool synced_ = false;
@@ -136,18 +147,27 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context, const machine::v1::ListRequest* request,
                                  machine::v1::ListResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    absl::StatusOr<FieldSelector> selector = SelectorOf(request->type(), request->field_selector());
+    if (!selector.ok()) {
+      reactor->Finish(ToGrpc(selector.status()));
+      return reactor;
+    }
     if (const Provider* provider = FindProvider(request->type())) {
-      WithProvided(*provider, [reactor, response, provider](const absl::StatusOr<Provided>& all) {
+      WithProvided(*provider, [reactor, response, provider, selector = *selector](const absl::StatusOr<Provided>& all) {
         if (!all.ok()) return reactor->Finish(ToGrpc(all.status()));
-        for (const auto& [id, body] : *all) Fill(*provider, id, *body, *response->add_resources());
+        for (const auto& [id, body] : *all) {
+          if (selector.Fits(id, provider->owner, *body)) Fill(*provider, id, *body, *response->add_resources());
+        }
         reactor->Finish(grpc::Status::OK);
       });
       return reactor;
     }
-    loop_.Post([this, reactor, request, response] {
+    loop_.Post([this, reactor, request, response, selector = *selector] {
       const Store& store = api_.node.store();
       if (!store.KnowsType(request->type())) return reactor->Finish(UnknownType(request->type()));
-      for (const ResourcePtr& resource : store.List(request->type())) Fill(*resource, *response->add_resources());
+      for (const ResourcePtr& resource : store.List(request->type())) {
+        if (selector.Fits(resource->id, resource->owner, *resource->body)) Fill(*resource, *response->add_resources());
+      }
       reactor->Finish(grpc::Status::OK);
     });
     return reactor;
@@ -156,11 +176,13 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
   grpc::ServerWriteReactor<WatchResponse>* Watch(grpc::CallbackServerContext*,
                                                  const machine::v1::WatchRequest* request) override {
     auto* writer = new StreamWriter<WatchResponse>(loop_);
-    loop_.Post([this, writer, type = request->type(), id = request->id()] {
+    absl::StatusOr<FieldSelector> selector = SelectorOf(request->type(), request->field_selector());
+    loop_.Post([this, writer, type = request->type(), id = request->id(), selector = std::move(selector)] {
+      if (!selector.ok()) return writer->Close(ToGrpc(selector.status()));
       if (const Provider* provider = FindProvider(type)) {
-        return std::make_shared<ProviderWatch>(loop_, *provider, id, writer)->Begin();
+        return std::make_shared<ProviderWatch>(loop_, *provider, id, *selector, writer)->Begin();
       }
-      WatchStore(type, id, writer);
+      WatchStore(type, id, *selector, writer);
     });
     return writer;
   }
@@ -172,11 +194,15 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
                       [result, then = std::move(then)] { then(*result); });
   }
 
-  void WatchStore(const std::string& type, const std::string& id, StreamWriter<WatchResponse>* writer) {
+  void WatchStore(const std::string& type, const std::string& id, const FieldSelector& selector,
+                  StreamWriter<WatchResponse>* writer) {
     Store& store = api_.node.store();
     if (!store.KnowsType(type)) return writer->Close(UnknownType(type));
+    auto fit = std::make_shared<std::set<std::string>>();  // what the watcher has
     for (const ResourcePtr& resource : store.List(type)) {
       if (!id.empty() && resource->id != id) continue;
+      if (!selector.Fits(resource->id, resource->owner, *resource->body)) continue;
+      fit->insert(resource->id);
       WatchResponse response;
       Fill(*resource, *response.mutable_updated());
       writer->Push(std::move(response), false);
@@ -184,10 +210,14 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
     WatchResponse synced;
     synced.set_synced(true);
     writer->Push(std::move(synced), false);
-    Store::SubscriptionId subscription = store.Subscribe(type, [id, writer](const Change& change) {
-      if (!id.empty() && change.resource->id != id) return;
+    Store::SubscriptionId subscription = store.Subscribe(type, [id, selector, fit, writer](const Change& change) {
+      const StoredResource& resource = *change.resource;
+      if (!id.empty() && resource.id != id) return;
+      bool fits = !change.removed && selector.Fits(resource.id, resource.owner, *resource.body);
+      if (fits) fit->insert(resource.id);
+      if (!fits && fit->erase(resource.id) == 0) return;
       WatchResponse response;
-      Fill(*change.resource, change.removed ? *response.mutable_removed() : *response.mutable_updated());
+      Fill(resource, fits ? *response.mutable_updated() : *response.mutable_removed());
       writer->Push(std::move(response));
     });
     writer->OnEnd([&store, subscription] { store.Unsubscribe(subscription); });

@@ -4,8 +4,11 @@
 
 #include "machined/log.h"
 #include "stele/machine/v1/options.pb.h"
+#include "stele/resource/v1/hardware.pb.h"
+#include "stele/resource/v1/kernel.pb.h"
 #include "stele/resource/v1/network.pb.h"
 #include "stele/resource/v1/node.pb.h"
+#include "stele/resource/v1/upgrade.pb.h"
 #include "stele/resource/v1/workload.pb.h"
 
 namespace stele::machined {
@@ -16,8 +19,9 @@ using google::protobuf::FileDescriptor;
 
 // The files whose messages are resources; one message of each stands for it.
 std::vector<const FileDescriptor*> ResourceFiles() {
-  return {resource::v1::Service::descriptor()->file(), resource::v1::Link::descriptor()->file(),
-          resource::v1::Pod::descriptor()->file()};
+  namespace v1 = resource::v1;
+  return {v1::Service::descriptor()->file(), v1::Link::descriptor()->file(),   v1::Pod::descriptor()->file(),
+          v1::Slot::descriptor()->file(),    v1::Kernel::descriptor()->file(), v1::Disk::descriptor()->file()};
 }
 
 // Equal messages of one type have equal bytes: no resource has a map field.
@@ -46,6 +50,13 @@ const std::string& ResourceTypeOf(const Descriptor* descriptor) {
     std::abort();
   }
   return descriptor->options().GetExtension(machine::v1::resource).name();
+}
+
+const Descriptor* ResourceMessageOf(absl::string_view type) {
+  for (const Descriptor* message : ResourceMessages()) {
+    if (ResourceTypeOf(message) == type) return message;
+  }
+  return nullptr;
 }
 
 Store::Store() {

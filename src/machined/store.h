@@ -43,6 +43,9 @@ const std::string& ResourceTypeOf(const google::protobuf::Descriptor* descriptor
 // Every message that is a resource, in the order of the proto files.
 const std::vector<const google::protobuf::Descriptor*>& ResourceMessages();
 
+// The message of a type; null for a type that there is not.
+const google::protobuf::Descriptor* ResourceMessageOf(absl::string_view type);
+
 class Store {
  public:
   Store();

@@ -34,6 +34,8 @@ struct Argument {
   Presence presence = Presence::kOptional;
   Completion completion = Completion::kNone;
   std::vector<std::string> choices = {};  // the only values taken, when there are any
+  // What is wrong with a value; empty: nothing. Instead of `choices`, which then only say what a shell may offer.
+  std::function<std::string(const std::string&)> check = {};
 
   bool positional() const { return names.empty(); }
   bool flag() const { return absl::holds_alternative<bool*>(target); }

@@ -44,7 +44,11 @@ void Declare(CLI::App* app, const Command& command) {
   for (const Argument& argument : command.arguments) {
     CLI::Option* option = AddValue(app, argument, argument.positional() ? argument.placeholder : argument.names);
     if (argument.presence == Presence::kRequired) option->required();
-    if (!argument.choices.empty()) option->check(CLI::IsMember(argument.choices));
+    if (argument.check) {
+      option->check(argument.check);
+    } else if (!argument.choices.empty()) {
+      option->check(CLI::IsMember(argument.choices));
+    }
   }
   for (const Command& child : command.subcommands) Declare(app->add_subcommand(child.name, child.summary), child);
 }

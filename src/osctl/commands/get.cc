@@ -32,6 +32,7 @@ absl::StatusOr<std::vector<Resource>> Fetch(Node& node, const GetOptions& option
   if (options.ids.empty()) {
     ListRequest request;
     request.set_type(options.type);
+    request.set_field_selector(options.field_selector);
     ASSIGN_OR_RETURN(auto response, node.Call(method::kList, request));
     resources.assign(response.resources().begin(), response.resources().end());
     std::stable_sort(resources.begin(), resources.end(),
@@ -110,6 +111,8 @@ ExitCode Get(Session& session, GetOptions options) {
   // An unknown name goes to the node as it is: a newer one may know it.
   options.known = FindResourceType(options.type);
   if (options.known != nullptr) options.type = options.known->name;
+  if (!options.field_selector.empty() && !options.ids.empty())
+    return session.Report("", UsageError("either IDs or --field-selector"));
   if (!options.watch) return GetOnce(session, options);
   if (options.ids.size() > 1) return session.Report("", UsageError("-w takes one ID at most"));
   return Watch(session, options);
@@ -137,11 +140,15 @@ Command GetCommand() {
   command.description = absl::StrCat(
       TypeNames(), "`osctl get types` shows what the node knows, with short names.\n",
       "Times are ages; -o wide shows them in full, and more columns. json and yaml hold the protos' JSON,\n"
-      "several resources under `items`.");
+      "several resources under `items`; jsonpath=TEMPLATE picks from it as kubectl's does:\n"
+      "`osctl get services -o jsonpath='{range .items[*]}{.id}{\"\\t\"}{.body.pid}{\"\\n\"}{end}'`.\n"
+      "--field-selector takes conditions on a resource's fields, which the node checks: `state=running,pid!=0`,\n"
+      "`remote=*:443`. Enums without their prefix, * stands for anything.");
   command.arguments = {
       {"", "TYPE", "the type, or a short name of it", &options->type, Presence::kRequired, Completion::kResourceType},
       {"", "ID", "only these", &options->ids, Presence::kOptional, Completion::kResourceId},
       {"-w,--watch", "", "go on, with a line for each change", &options->watch},
+      {"--field-selector", "FIELD=VALUE,…", "only those of which this holds", &options->field_selector},
       OutputArgument(&options->output),
   };
   command.run = [options](Session& session) { return Get(session, *options); };

@@ -16,6 +16,7 @@ struct GetOptions {
   std::vector<std::string> ids;
   bool watch = false;
   std::string output = "table";
+  std::string field_selector;
   const ResourceType* known = nullptr;  // nullptr: a type that this osctl does not know
 };
 

@@ -35,7 +35,11 @@ class ChangePrinter {
       Value value = Value::Map();
       value.Add("change", Value::String(change));
       value.Add("resource", ResourceValue(resource, several_ ? node : ""));
-      pending_ += options_.output == "json" ? ToJson(value, Layout::kOneLine) : "---\n" + ToYaml(value);
+      if (options_.output == "json") {
+        pending_ += ToJson(value, Layout::kOneLine);
+      } else {
+        pending_ += absl::StrCat(options_.output == "yaml" ? "---\n" : "", Structured(value, options_.output));
+      }
     } else {
       std::vector<std::string> cells = ResourceCells(options_.known, resource, width_, absl::Now());
       cells.insert(cells.begin(), std::string(change));
@@ -134,6 +138,7 @@ absl::Status WatchNode(Node& node, Session& session, const GetOptions& options, 
   WatchRequest request;
   request.set_type(options.type);
   if (!options.ids.empty()) request.set_id(options.ids.front());
+  request.set_field_selector(options.field_selector);
   NodeView view(node.name(), printer);
   return Follow(node, session.console(), session.follow_patience(), [&](const std::function<void()>& alive) {
     view.Begin();

@@ -9,12 +9,13 @@
 
 namespace stele::osctl {
 
-// The -o option, stored in `format`, which holds its default. Only `choices` are taken.
+// The -o option, stored in `format`, which holds its default. Only `choices` are taken; one of them may be "jsonpath=",
+// which a template follows (json_path.h).
 Argument OutputArgument(std::string* format,
-                        std::vector<std::string> choices = {"table", "wide", "json", "yaml", "name"});
+                        std::vector<std::string> choices = {"table", "wide", "json", "yaml", "jsonpath=", "name"});
 
-// `value` as "json" or "yaml".
+// `value` as "json", "yaml" or what a template after "jsonpath=" makes of it.
 std::string Structured(const Value& value, absl::string_view format);
-inline bool IsStructured(absl::string_view format) { return format == "json" || format == "yaml"; }
+bool IsStructured(absl::string_view format);
 
 }  // namespace stele::osctl

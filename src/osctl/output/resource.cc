@@ -11,6 +11,8 @@
 #include "absl/strings/str_join.h"
 #include "osctl/output/humanize.h"
 #include "stele/machine/v1/options.pb.h"
+#include "stele/resource/v1/hardware.pb.h"
+#include "stele/resource/v1/kernel.pb.h"
 #include "stele/resource/v1/network.pb.h"
 #include "stele/resource/v1/node.pb.h"
 #include "stele/resource/v1/upgrade.pb.h"
@@ -29,8 +31,8 @@ using google::protobuf::Reflection;
 // A new proto file of resources is named here; a static link would drop one that nobody names.
 std::vector<const FileDescriptor*> ResourceFiles() {
   namespace v1 = stele::resource::v1;
-  return {v1::Service::descriptor()->file(), v1::Link::descriptor()->file(), v1::Pod::descriptor()->file(),
-          v1::Slot::descriptor()->file()};
+  return {v1::Service::descriptor()->file(), v1::Link::descriptor()->file(),   v1::Pod::descriptor()->file(),
+          v1::Slot::descriptor()->file(),    v1::Kernel::descriptor()->file(), v1::Disk::descriptor()->file()};
 }
 
 std::vector<ResourceType> CollectTypes() {

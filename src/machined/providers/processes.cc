@@ -11,7 +11,8 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/file.h"
-#include "machined/provider.h"
+#include "machined/providers/kernel_files.h"
+#include "machined/providers/provider.h"
 #include "stele/resource/v1/node.pb.h"
 
 namespace stele::machined {
@@ -67,10 +68,9 @@ std::unique_ptr<resource::v1::Process> ReadProcess(const std::string& directory)
   process->set_threads(number(kThreads));
   process->set_resident_bytes(number(kResidentPages) * ::sysconf(_SC_PAGESIZE));
   process->set_proportional_bytes(ProportionalBytes(directory));
+  process->set_open_files(static_cast<uint32_t>(NamesIn(directory + "/fd").size()));
   int64_t ticks = number(kUserTicks) + number(kSystemTicks);
-  int64_t ticks_per_second = ::sysconf(_SC_CLK_TCK);
-  process->mutable_cpu()->set_seconds(ticks / ticks_per_second);
-  process->mutable_cpu()->set_nanos(ticks % ticks_per_second * (1'000'000'000 / ticks_per_second));
+  SetDuration(FromTicks(static_cast<uint64_t>(ticks)), process->mutable_cpu());
   struct stat owner;
   if (::stat(directory.c_str(), &owner) == 0) process->set_uid(owner.st_uid);
   for (absl::string_view line : absl::StrSplit(ReadFile(directory + "/cgroup").value_or(""), '\n')) {

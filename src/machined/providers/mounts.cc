@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_split.h"
 #include "base/file.h"
-#include "machined/provider.h"
+#include "machined/providers/provider.h"
 #include "stele/resource/v1/node.pb.h"
 
 namespace stele::machined {
