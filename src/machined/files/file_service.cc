@@ -6,8 +6,7 @@
 
 #include <fcntl.h>
 #include <grpcpp/grpcpp.h>
-
-#include <type_traits>
+#include <grpcpp/support/proto_buffer_reader.h>
 
 #include "machined/api.h"
 #include "machined/caller.h"
@@ -100,7 +99,7 @@ static_assert(static_cast<int>(Need::kReader) == machine::v1::ACCESS_READER &&
 // Sends entries in batches, and in the end what is missing.
 class Lister : public WalkVisitor {
  public:
-  Lister(FileCall<ListFilesResponse>& call, Need role) : call_(call), role_(role) {}
+  Lister(FileCall& call, Need role) : call_(call), role_(role) {}
 
   absl::StatusOr<Descend> Visit(const WalkEntry& entry) override {
     RETURN_IF_ERROR(call_.KeepGoing());
@@ -122,68 +121,76 @@ class Lister : public WalkVisitor {
 
   absl::Status End() {
     omissions_.AppendTo(&response_);
-    return response_.entries_size() == 0 && response_.omissions_size() == 0 ? absl::OkStatus()
-                                                                            : call_.Send(std::move(response_));
+    return response_.entries_size() == 0 && response_.omissions_size() == 0 ? absl::OkStatus() : call_.Send(response_);
   }
   Omissions& omissions() { return omissions_; }
 
  private:
   absl::Status SendIfFull() {
     if (response_.entries_size() < kBatch) return absl::OkStatus();
-    RETURN_IF_ERROR(call_.Send(std::move(response_)));
+    RETURN_IF_ERROR(call_.Send(response_));
     response_.Clear();
     return absl::OkStatus();
   }
 
-  FileCall<ListFilesResponse>& call_;
+  FileCall& call_;
   const Need role_;
   ListFilesResponse response_;
   Omissions omissions_;
 };
 
-class FileService final : public machine::v1::FileService::CallbackService {
+// All four by their bytes (file_call.h).
+using RawFileService = machine::v1::FileService::WithRawCallbackMethod_ListFiles<
+    machine::v1::FileService::WithRawCallbackMethod_ReadFile<machine::v1::FileService::WithRawCallbackMethod_Archive<
+        machine::v1::FileService::WithRawCallbackMethod_DiskUsage<machine::v1::FileService::Service>>>>;
+
+class FileService final : public RawFileService {
  public:
   FileService(std::string top, absl::Span<const FileRule> rules) : top_(std::move(top)), rules_(rules) {}
 
-  grpc::ServerWriteReactor<ListFilesResponse>* ListFiles(grpc::CallbackServerContext* context,
-                                                         const ListFilesRequest* request) override {
-    return Begin<ListFilesResponse>(context, "list", request->path(), *request, &FileService::List);
+  using Reactor = grpc::ServerWriteReactor<grpc::ByteBuffer>;
+  Reactor* ListFiles(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override {
+    return Begin<ListFilesRequest>(context, *request, "list", &FileService::List);
   }
-  grpc::ServerWriteReactor<ReadFileResponse>* ReadFile(grpc::CallbackServerContext* context,
-                                                       const ReadFileRequest* request) override {
-    return Begin<ReadFileResponse>(context, "read", request->path(), *request, &FileService::Read);
+  Reactor* ReadFile(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override {
+    return Begin<ReadFileRequest>(context, *request, "read", &FileService::Read);
   }
-  grpc::ServerWriteReactor<ArchiveResponse>* Archive(grpc::CallbackServerContext* context,
-                                                     const ArchiveRequest* request) override {
-    return Begin<ArchiveResponse>(context, "archive", request->path(), *request, &FileService::MakeTar);
+  Reactor* Archive(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override {
+    return Begin<ArchiveRequest>(context, *request, "archive", &FileService::MakeTar);
   }
-  grpc::ServerWriteReactor<DiskUsageResponse>* DiskUsage(grpc::CallbackServerContext* context,
-                                                         const DiskUsageRequest* request) override {
-    return Begin<DiskUsageResponse>(context, "disk usage", request->path(), *request, &FileService::Count);
+  Reactor* DiskUsage(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override {
+    return Begin<DiskUsageRequest>(context, *request, "disk usage", &FileService::Count);
   }
 
  private:
   // A call whose thread finds the file and goes on with `then`.
-  template <typename Response, typename Request>
-  FileCall<Response>* Begin(grpc::CallbackServerContext* context, const char* doing, const std::string& path,
-                            const Request& request,
-                            absl::Status (FileService::*then)(FileCall<Response>&, const Request&, const FoundFile&,
-                                                              Need)) {
+  template <typename Request>
+  FileCall* Begin(grpc::CallbackServerContext* context, grpc::ByteBuffer bytes, const char* doing,
+                  absl::Status (FileService::*then)(FileCall&, const Request&, const FoundFile&, Need)) {
+    Request request;
+    grpc::ProtoBufferReader reader(&bytes);
+    bool parsed = request.ParseFromZeroCopyStream(&reader);
     absl::StatusOr<Caller> caller = CallerFrom(*context);
-    return new FileCall<Response>(
-        context, under_way_, [this, caller, doing, path, request, then](FileCall<Response>& call) -> absl::Status {
+    return new FileCall(
+        context, under_way_,
+        [this, caller, doing, parsed, request = std::move(request), then](FileCall& call) -> absl::Status {
           RETURN_IF_ERROR(caller.status());
-          ASSIGN_OR_RETURN(FileTree tree, FileTree::Open(top_, rules_));
-          ASSIGN_OR_RETURN(FoundFile found, tree.Find(path, caller->role));
-          // apid's audit knows no paths: what not everybody may see, or very much of it, is told in the node's own log.
-          bool noted = found.need() != Need::kReader || std::is_same_v<Response, ArchiveResponse>;
-          if (noted) Log("files: ", doing, " ", OneLine(found.path), ", asked by ", caller->name);
+          if (!parsed) return absl::InvalidArgumentError("the request is none, or its path is no UTF-8");
+          ASSIGN_OR_RETURN(FoundFile found, Find(request.path(), doing, *caller));
           return (this->*then)(call, request, found, caller->role);
         });
   }
 
-  absl::Status List(FileCall<ListFilesResponse>& call, const ListFilesRequest& request, const FoundFile& found,
-                    Need role) {
+  absl::StatusOr<FoundFile> Find(const std::string& path, absl::string_view doing, const Caller& caller) const {
+    ASSIGN_OR_RETURN(FileTree tree, FileTree::Open(top_, rules_));
+    ASSIGN_OR_RETURN(FoundFile found, tree.Find(path, caller.role));
+    // apid's audit knows no paths: what not everybody may see, or very much of it, is told in the node's own log.
+    bool noted = found.need() != Need::kReader || doing == "archive";
+    if (noted) Log("files: ", doing, " ", OneLine(found.path), ", asked by ", caller.name);
+    return found;
+  }
+
+  absl::Status List(FileCall& call, const ListFilesRequest& request, const FoundFile& found, Need role) {
     if (request.depth() > kMaxWalkDepth) return absl::InvalidArgumentError("a list goes 64 directories deep at most");
     if (request.max_entries() > kMostListed) return absl::InvalidArgumentError("a list has 100,000 entries at most");
     if (!S_ISDIR(found.info.st_mode)) {
@@ -193,7 +200,7 @@ class FileService final : public machine::v1::FileService::CallbackService {
         ASSIGN_OR_RETURN(std::string target, ReadLink(found.fd.get()));
         response.mutable_entries(0)->set_link_target(ShownPath(target));
       }
-      return call.Send(std::move(response));
+      return call.Send(response);
     }
     RETURN_IF_ERROR(CheckAccess(found, role));
     WalkLimits limits;
@@ -205,8 +212,7 @@ class FileService final : public machine::v1::FileService::CallbackService {
     return lister.End();
   }
 
-  absl::Status Read(FileCall<ReadFileResponse>& call, const ReadFileRequest& request, const FoundFile& found,
-                    Need role) {
+  absl::Status Read(FileCall& call, const ReadFileRequest& request, const FoundFile& found, Need role) {
     if (request.offset() != 0 && request.tail_bytes() != 0) {
       return absl::InvalidArgumentError("an offset and a tail contradict each other: give one of them");
     }
@@ -220,37 +226,34 @@ class FileService final : public machine::v1::FileService::CallbackService {
     RETURN_IF_ERROR(Annotate(file.status(), found.path));
     ReadFileResponse response;
     ReadHands hands;
-    hands.take = [&](uint64_t offset, std::string& bytes) {
+    hands.take = [&](uint64_t offset, std::string& data) {
       response.set_offset(offset);
-      response.mutable_data()->swap(bytes);
-      absl::Status sent = call.Send(std::move(response));
-      bytes.swap(*response.mutable_data());  // of the message before last: its room is used again
-      return sent;
+      response.mutable_data()->swap(data);
+      return call.Send(response);  // which took the bytes: `data` has the room of the message before for the next
     };
     hands.pause = [&] { return call.Pause(kFollowPause); };
     ReadRange range = {request.offset(), request.limit_bytes(), request.tail_bytes(), request.follow()};
     return Annotate(ReadFileRange(file->get(), range, hands), found.path);
   }
 
-  absl::Status MakeTar(FileCall<ArchiveResponse>& call, const ArchiveRequest&, const FoundFile& found, Need role) {
+  absl::Status MakeTar(FileCall& call, const ArchiveRequest&, const FoundFile& found, Need role) {
     if (!S_ISDIR(found.info.st_mode) && !S_ISLNK(found.info.st_mode)) RETURN_IF_ERROR(CheckRegular(found));
     RETURN_IF_ERROR(CheckAccess(found, role));
     RETURN_IF_ERROR(CheckWalked(found));
     auto take = [&](std::string bytes) {
       ArchiveResponse response;
       response.set_data(std::move(bytes));
-      return call.Send(std::move(response));
+      return call.Send(response);
     };
     absl::StatusOr<machine::v1::ArchiveSummary> summary =
         MakeArchive(found, role, ArchiveLimits(), {take, [&] { return call.KeepGoing(); }});
     RETURN_IF_ERROR(Annotate(summary.status(), found.path));
     ArchiveResponse last;
     *last.mutable_summary() = *std::move(summary);
-    return call.Send(std::move(last));
+    return call.Send(last);
   }
 
-  absl::Status Count(FileCall<DiskUsageResponse>& call, const DiskUsageRequest& request, const FoundFile& found,
-                     Need role) {
+  absl::Status Count(FileCall& call, const DiskUsageRequest& request, const FoundFile& found, Need role) {
     if (request.depth() > kMaxWalkDepth) return absl::InvalidArgumentError("directories are told 64 deep at most");
     RETURN_IF_ERROR(CheckWalked(found));
     UsageOptions options;
@@ -261,14 +264,14 @@ class FileService final : public machine::v1::FileService::CallbackService {
     TellUsage tell = [&](machine::v1::DirectoryUsage usage) -> absl::Status {
       *response.add_directories() = std::move(usage);
       if (response.directories_size() < kBatch) return absl::OkStatus();
-      RETURN_IF_ERROR(call.Send(std::move(response)));
+      RETURN_IF_ERROR(call.Send(response));
       response.Clear();
       return absl::OkStatus();
     };
     Omissions omissions;
     RETURN_IF_ERROR(Annotate(CountUsage(found, role, options, tell, omissions), found.path));
     omissions.AppendTo(&response);
-    return call.Send(std::move(response));
+    return call.Send(response);
   }
 
   static absl::Status CheckRegular(const FoundFile& found) {
