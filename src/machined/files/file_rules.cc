@@ -15,10 +15,13 @@ constexpr FileRule kNodeRules[] = {
     {"/usr/share/stele/config.yaml", FileClass::kSecret},  // the configuration, with the API's key
     {"/etc", FileClass::kSystem},
     {"/etc/cni", FileClass::kSystem},
+    {"/etc/containerd", FileClass::kPrivate},           // where passwords of registries would be
+    {"/etc/kubernetes/*.conf", FileClass::kSecret},     // kubeconfigs, as kubeadm names them
     {"/etc/kubernetes/manifests", FileClass::kSecret},  // static pods, which the configuration calls secret
-    {"/etc/kubernetes/pki", FileClass::kSecret},
+    {"/etc/kubernetes/pki|ssl", FileClass::kSecret},
     {"/etc/ssl/private", FileClass::kSecret},
     {"/etc/shadow|gshadow", FileClass::kSecret},
+    {"/opt", FileClass::kSystem},
     {"/opt/cni/bin", FileClass::kSystem},
 
     // Data of the node and of pods.
@@ -29,6 +32,7 @@ constexpr FileRule kNodeRules[] = {
     {"/var/lib/etcd", FileClass::kSecret},
     {"/var/lib/containerd/io.containerd.metadata.v1.bolt", FileClass::kSecret},  // containers' environments
     {"/var/lib/kubelet/pki", FileClass::kSecret},
+    {"/var/lib/kubelet/config.json", FileClass::kSecret},  // passwords of registries
     {"/var/lib/kubelet/checkpoints", FileClass::kSecret},  // memory of containers
     {"/var/lib/kubelet/pods/*/volumes/kubernetes.io~secret", FileClass::kSecret},
     {"/var/lib/kubelet/pods/*/volumes/kubernetes.io~projected", FileClass::kSecret},

@@ -35,7 +35,10 @@ TEST(NodeFileRules, ByPath) {
       {"/etc/shadow", kSecret},
       {"/etc/cni/net.d/10-x.conflist", kSystem},
       {"/etc/cni/net.d/calico-kubeconfig", kSecret},
+      {"/etc/containerd/config.toml", kPrivate},
       {"/etc/kubernetes/kubelet.yaml", kSystem},
+      {"/etc/kubernetes/admin.conf", kSecret},
+      {"/opt/cni/bin/bridge", kSystem},
       {"/etc/kubernetes/kubeconfig", kSecret},
       {"/etc/kubernetes/bootstrap-kubeconfig", kSecret},
       {"/etc/kubernetes/manifests", kSecret},
@@ -52,6 +55,7 @@ TEST(NodeFileRules, ByPath) {
       {"/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/1/fs/bin/sh", kData},
       {"/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db", kSecret},
       {"/var/lib/kubelet/kubeconfig", kSecret},
+      {"/var/lib/kubelet/config.json", kSecret},
       {"/var/lib/kubelet/pki/kubelet-client-current.pem", kSecret},
       {"/var/lib/kubelet/kubelet-client-2026.pem", kSecret},
       {"/var/lib/kubelet/pods/uid/volumes/kubernetes.io~empty-dir/cache/x", kData},
@@ -121,6 +125,21 @@ TEST(NodeFileRules, NamesAnywhereStandLast) {
     }
   }
   EXPECT_TRUE(anywhere);
+}
+
+// A place that a row shows can be reached: what lies above it may be searched by somebody.
+TEST(NodeFileRules, NoRowIsOutOfReach) {
+  for (const FileRule& rule : NodeFileRules()) {
+    if (rule.pattern[0] != '/' || rule.file_class == FileClass::kNone || rule.file_class == FileClass::kSecret)
+      continue;
+    FilePlace place = FilePlace::Top(NodeFileRules());
+    for (absl::string_view part : absl::StrSplit(rule.pattern, '/', absl::SkipEmpty())) {
+      EXPECT_NE(NeedToSearch(place, true), Need::kNobody) << rule.pattern;
+      part = part.substr(0, part.find('|'));
+      place = place.Child(part == "*" ? "x" : part == "[0-9]*" ? "1" : part);
+    }
+    EXPECT_EQ(place.file_class(), rule.file_class) << rule.pattern;
+  }
 }
 
 TEST(NodeFileRules, MountsAreEnteredWhereARowNamesThem) {
