@@ -46,6 +46,7 @@ std::unique_ptr<grpc::Service> MakeResourceService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeSystemService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeServiceService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeEventService(NodeApi& api);
+std::unique_ptr<grpc::Service> MakeFileService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeImageService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeLogService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeConfigService(NodeApi& api);

@@ -237,8 +237,8 @@ absl::Status Run() {
   // The API before the controllers: a node without network, disk or configuration answers.
   NodeApi api = {runtime, events, init, services, config, logs, boots, installs, upgrades, fetches, versions, boot_id};
   std::vector<std::unique_ptr<grpc::Service>> handlers;
-  for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeImageService,
-                    MakeLogService, MakeConfigService, MakeInstallService, MakeUpgradeService}) {
+  for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeFileService,
+                    MakeImageService, MakeLogService, MakeConfigService, MakeInstallService, MakeUpgradeService}) {
     handlers.push_back(make(api));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ApiServer> server,

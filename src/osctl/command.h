@@ -18,7 +18,17 @@ namespace stele::osctl {
 class Session;
 
 // What a shell may offer for an argument's value.
-enum class Completion : uint8_t { kNone, kFile, kDirectory, kContext, kNode, kResourceType, kResourceId, kService };
+enum class Completion : uint8_t {
+  kNone,
+  kFile,
+  kDirectory,
+  kContext,
+  kNode,
+  kResourceType,
+  kResourceId,
+  kService,
+  kNodeFile
+};
 
 enum class Presence : uint8_t { kOptional, kRequired };
 

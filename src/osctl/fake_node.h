@@ -17,6 +17,7 @@
 
 #include "base/file.h"
 #include "osctl/context.h"
+#include "osctl/fake_files.h"
 #include "osctl/fake_services.h"
 #include "osctl/fake_upgrade.h"
 #include "osctl/keystore.h"
@@ -87,7 +88,7 @@ class FakeNode {
     grpc::ServerBuilder builder;
     builder.AddListeningPort(absl::StrCat("127.0.0.1:", port), grpc::SslServerCredentials(options), &port_);
     for (grpc::Service* service : std::initializer_list<grpc::Service*>{
-             &system_, &resources_, &services_, &logs_, &events_, &config_, &images_, &upgrade_, &install_}) {
+             &system_, &resources_, &services_, &logs_, &events_, &config_, &files_, &images_, &upgrade_, &install_}) {
       builder.RegisterService(service);
     }
     server_ = builder.BuildAndStart();
@@ -107,6 +108,7 @@ class FakeNode {
   FakeLogs logs_{&state_};
   FakeEvents events_{&state_};
   FakeConfig config_{&state_};
+  FakeFiles files_{&state_};
   FakeImages images_{&state_};
   FakeUpgrade upgrade_{&state_};
   FakeInstall install_{&state_};

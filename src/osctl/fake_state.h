@@ -13,6 +13,7 @@
 
 #include "absl/time/time.h"
 #include "stele/machine/v1/event_service.pb.h"
+#include "stele/machine/v1/file_service.pb.h"
 #include "stele/machine/v1/resource_service.pb.h"
 #include "stele/machine/v1/upgrade_service.pb.h"
 
@@ -42,6 +43,8 @@ struct FakeState {
   size_t break_log_after = SIZE_MAX;  // bytes of one call, after which it ends with UNAVAILABLE
   int broken_logs = 0;                // how often it did
   std::vector<v1::Event> events;
+  std::vector<v1::FileEntry> files;     // of every list
+  std::vector<v1::Omission> omissions;  // of every answer about files
   std::string imported;
   std::string config = "kind: MachineConfig\n";
   grpc::Status answer = grpc::Status::OK;  // of every unary call

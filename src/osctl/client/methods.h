@@ -4,6 +4,7 @@
 
 #include "stele/machine/v1/config_service.pb.h"
 #include "stele/machine/v1/event_service.pb.h"
+#include "stele/machine/v1/file_service.pb.h"
 #include "stele/machine/v1/image_service.pb.h"
 #include "stele/machine/v1/install_service.pb.h"
 #include "stele/machine/v1/log_service.pb.h"
@@ -60,6 +61,15 @@ inline constexpr Method<Flow::kUnary, v1::ValidateConfigRequest, v1::ValidateCon
     "/stele.machine.v1.ConfigService/ValidateConfig"};
 inline constexpr Method<Flow::kUnary, v1::ApplyConfigRequest, v1::ApplyConfigResponse> kApplyConfig{
     "/stele.machine.v1.ConfigService/ApplyConfig"};
+
+inline constexpr Method<Flow::kServerStream, v1::ListFilesRequest, v1::ListFilesResponse> kListFiles{
+    "/stele.machine.v1.FileService/ListFiles"};
+inline constexpr Method<Flow::kServerStream, v1::ReadFileRequest, v1::ReadFileResponse> kReadFile{
+    "/stele.machine.v1.FileService/ReadFile"};
+inline constexpr Method<Flow::kServerStream, v1::ArchiveRequest, v1::ArchiveResponse> kArchive{
+    "/stele.machine.v1.FileService/Archive"};
+inline constexpr Method<Flow::kServerStream, v1::DiskUsageRequest, v1::DiskUsageResponse> kDiskUsage{
+    "/stele.machine.v1.FileService/DiskUsage"};
 
 inline constexpr Method<Flow::kClientStream, v1::ImportImageRequest, v1::ImportImageResponse> kImportImage{
     "/stele.machine.v1.ImageService/ImportImage"};

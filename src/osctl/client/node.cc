@@ -143,6 +143,7 @@ absl::Status Node::ReadStream(const char* path, const MessageLite& request, Mess
   RETURN_IF_ERROR(Connect());
   if (absl::Status ready = AwaitReady(); !ready.ok()) return Explain(std::move(ready));
   grpc::ClientContext context;
+  if (stream_limit_ != absl::InfiniteDuration()) context.set_deadline(In(stream_limit_));
   RpcMethod method(path, RpcMethod::SERVER_STREAMING, channel_->grpc);
   std::unique_ptr<grpc::ClientReader<MessageLite>> reader(
       grpc::internal::ClientReaderFactory<MessageLite>::Create<MessageLite>(channel_->grpc.get(), method, &context,

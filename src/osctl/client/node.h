@@ -29,6 +29,8 @@ class Node {
   // As the user wrote it; what output and errors are prefixed with.
   const std::string& name() const { return name_; }
   void set_timeout(absl::Duration timeout) { timeout_ = timeout; }
+  // Of a whole stream; without it one may last for ever.
+  void set_stream_limit(absl::Duration limit) { stream_limit_ = limit; }
   // When the last stream found a connection to begin on.
   absl::Time stream_began() const { return stream_began_; }
 
@@ -85,6 +87,7 @@ class Node {
   Address address_;
   ClientKeys keys_;
   absl::Duration timeout_;
+  absl::Duration stream_limit_ = absl::InfiniteDuration();
   std::string name_;
   absl::Time stream_began_ = absl::InfinitePast();
   std::vector<SocketAddress> resolved_;

@@ -21,6 +21,7 @@ _osctl() {
   case "${out[0]}" in
     :file) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); compopt -o filenames ;;
     :directory) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); compopt -o filenames ;;
+    */*/) COMPREPLY=("${out[@]}"); [[ ${#out[@]} == 1 ]] && compopt -o nospace ;;
     *) COMPREPLY=("${out[@]}") ;;
   esac
 }
@@ -34,7 +35,7 @@ _osctl() {
   case "${out[1]}" in
     :file) _files ;;
     :directory) _files -/ ;;
-    *) compadd -- ${out:#} ;;
+    *) compadd -S '' -- ${(M)out:#*/}; compadd -- ${${out:#*/}:#} ;;
   esac
 }
 compdef _osctl osctl
@@ -80,7 +81,29 @@ void AddContexts(Session& session, bool endpoints, std::vector<std::string>* out
   }
 }
 
-std::vector<std::string> Candidates(Session& session, const CompletionQuestion& question) {
+// The node's files whose paths begin with `last`: directories with a slash at their end.
+std::vector<std::string> NodeFiles(Session& session, const std::string& last) {
+  std::vector<std::string> paths;
+  absl::StatusOr<std::vector<std::unique_ptr<Node>>> nodes = session.Nodes();
+  if (!nodes.ok()) return paths;
+  stele::machine::v1::ListFilesRequest request;
+  request.set_path(absl::StrCat("/", last.substr(0, last.rfind('/') + 1)));
+  nodes->front()->set_stream_limit(session.call_timeout());
+  nodes->front()
+      ->Stream<stele::machine::v1::ListFilesRequest, stele::machine::v1::ListFilesResponse>(
+          method::kListFiles, request,
+          [&](const stele::machine::v1::ListFilesResponse& response) {
+            for (const auto& entry : response.entries()) {
+              bool directory = entry.kind() == stele::machine::v1::FILE_KIND_DIRECTORY;
+              paths.push_back(absl::StrCat(entry.path(), directory ? "/" : ""));
+            }
+            return absl::OkStatus();
+          })
+      .IgnoreError();  // a node that does not answer completes nothing
+  return paths;
+}
+
+std::vector<std::string> Candidates(Session& session, const CompletionQuestion& question, const std::string& last) {
   std::vector<std::string> all = question.candidates;
   switch (question.kind) {
     case Completion::kNone:
@@ -100,6 +123,9 @@ std::vector<std::string> Candidates(Session& session, const CompletionQuestion& 
       break;
     case Completion::kResourceId:
       if (!question.positionals.empty()) all = ResourceIds(session, question.positionals.front());
+      break;
+    case Completion::kNodeFile:
+      all = NodeFiles(session, last);
       break;
     case Completion::kService:
       all = ResourceIds(session, "services");
@@ -121,7 +147,7 @@ ExitCode Complete(Session& session, GlobalOptions* options, const std::vector<st
     last = last.substr(equals + 1);
   }
   std::string out;
-  for (const std::string& candidate : Candidates(session, WhatFits(session.root(), words))) {
+  for (const std::string& candidate : Candidates(session, WhatFits(session.root(), words), last)) {
     if (candidate[0] == ':' || absl::StartsWith(candidate, last)) absl::StrAppend(&out, candidate, "\n");
   }
   session.console().Out(out);

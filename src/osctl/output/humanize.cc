@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -54,6 +55,23 @@ absl::StatusOr<absl::Time> ParseFutureTime(absl::string_view text, absl::Time no
   }
   if (time < now) return absl::OutOfRangeError(absl::StrCat(text, " is past"));
   return time;
+}
+
+absl::StatusOr<uint64_t> ParseBytes(absl::string_view text) {
+  absl::string_view number = text;
+  int shift = 0;
+  for (absl::string_view unit : {"KiB", "MiB", "GiB", "TiB"}) {
+    shift += 10;
+    if (!absl::EndsWith(text, unit)) continue;
+    number.remove_suffix(unit.size());
+    break;
+  }
+  if (number.size() == text.size()) shift = 0;
+  uint64_t value = 0;
+  if (!absl::SimpleAtoi(number, &value) || value > (UINT64_MAX >> shift)) {
+    return absl::InvalidArgumentError(absl::StrCat("'", text, "' is no number of bytes: write 4096, 64KiB or 1MiB"));
+  }
+  return value << shift;
 }
 
 std::string HumanDuration(absl::Duration duration) {

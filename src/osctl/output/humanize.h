@@ -17,6 +17,9 @@ absl::StatusOr<absl::Time> ParseTime(absl::string_view text, absl::Time now);
 // RFC 3339, or "+" and a duration: that long after `now`. OUT_OF_RANGE when that is past.
 absl::StatusOr<absl::Time> ParseFutureTime(absl::string_view text, absl::Time now);
 
+// "4096", "64KiB", "1MiB", "2GiB", "1TiB".
+absl::StatusOr<uint64_t> ParseBytes(absl::string_view text);
+
 // At most two units: "0s", "1.52ms", "1.204s", "12s", "5m12s", "3h4m", "2d3h".
 std::string HumanDuration(absl::Duration duration);
 // How long ago: HumanDuration in whole seconds; "in 5s" for the future.

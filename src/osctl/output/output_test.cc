@@ -4,6 +4,7 @@
 
 #include "config/yaml_to_proto.h"
 #include "osctl/output/humanize.h"
+#include "osctl/output/line_prefix.h"
 #include "osctl/output/log_lines.h"
 #include "osctl/output/resource.h"
 #include "osctl/output/table.h"
@@ -44,6 +45,30 @@ TEST(Humanize, Bytes) {
   EXPECT_EQ(HumanBytes(200ull << 30), "200GiB");
   EXPECT_EQ(HumanBytes((1ull << 20) - 1), "1.0MiB");
   EXPECT_EQ(HumanBytes(UINT64_MAX), "16.0EiB");
+}
+
+TEST(Humanize, ReadsBytes) {
+  EXPECT_EQ(*ParseBytes("0"), 0u);
+  EXPECT_EQ(*ParseBytes("4096"), 4096u);
+  EXPECT_EQ(*ParseBytes("64KiB"), 65536u);
+  EXPECT_EQ(*ParseBytes("2TiB"), 2ull << 40);
+  EXPECT_EQ(*ParseBytes("18446744073709551615"), UINT64_MAX);
+  for (const char* wrong : {"", "KiB", "-1", "1.5MiB", "4K", "4kib", "18446744073709551616", "99999999999TiB"}) {
+    EXPECT_FALSE(ParseBytes(wrong).ok()) << wrong;
+  }
+}
+
+TEST(LinePrefix, LinesAcrossPieces) {
+  LinePrefix lines("a: ");
+  EXPECT_EQ(lines.Take("one\ntw"), "a: one\n");
+  EXPECT_EQ(lines.Take("o\n\nth"), "a: two\na: \n");
+  EXPECT_EQ(lines.Take("ree"), "");
+  EXPECT_EQ(lines.Rest(), "a: three\n");
+  EXPECT_EQ(lines.Rest(), "");
+  EXPECT_EQ(lines.Take(std::string(70'000, 'x')).size(), 70'004u);  // no line: not kept for ever
+  LinePrefix none("");
+  EXPECT_EQ(none.Take("x"), "x");
+  EXPECT_EQ(none.Rest(), "");
 }
 
 TEST(Humanize, ReadsDurationsAndTimes) {
