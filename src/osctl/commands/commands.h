@@ -15,6 +15,7 @@ struct GlobalOptions;
 Command RootCommand(GlobalOptions* options);
 
 Command ApplyCommand();
+Command CaptureCommand();
 Command CompletionCommand();
 Command ConfigCommand();
 Command ContextCommand();
@@ -26,11 +27,15 @@ Command HelpCommand();
 Command ImageCommand();
 Command InstallCommand();
 Command LogsCommand();
+Command PingCommand();
+Command ProbeCommand();
 Command RebootCommand();
 Command ResetCommand();
+Command ResolveCommand();
 Command RollbackCommand();
 Command ServiceCommand();
 Command ShutdownCommand();
+Command TracerouteCommand();
 Command UpgradeCommand();
 Command VersionCommand();
 
