@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -67,13 +68,17 @@ class CallThread : public Reactor {
     absl::StatusOr<std::unique_ptr<Stop>> stop = Stop::Create();
     if (!stop.ok()) return this->Finish(ToGrpc(stop.status()));
     stop_ = *std::move(stop);
-    thread_ = std::thread([this, work = std::move(work)] {
-      ::pthread_setname_np(::pthread_self(), "call");  // else it has the name of gRPC's thread that made it
-      grpc::Status status = ToGrpc(work());
-      Settle();
-      place_ = nullptr;
-      this->Finish(status);
-    });
+    try {
+      thread_ = std::thread([this, work = std::move(work)] {
+        ::pthread_setname_np(::pthread_self(), "call");  // else it has the name of gRPC's thread that made it
+        grpc::Status status = ToGrpc(work());
+        Settle();
+        place_ = nullptr;
+        this->Finish(status);
+      });
+    } catch (const std::system_error&) {
+      this->Finish({grpc::StatusCode::RESOURCE_EXHAUSTED, "no thread for the call: too many processes on the node"});
+    }
   }
   // On the thread, before it finishes.
   virtual void Settle() {}

@@ -19,7 +19,8 @@ using machine::v1::CaptureResponse;
 
 constexpr uint32_t kMaxSnapLength = 65'535, kMinSnapLength = 14;
 constexpr uint64_t kMaxBytes = 4ULL << 30, kDefaultBytes = 256 << 20;
-constexpr DurationBounds kDuration = {"duration", absl::Milliseconds(1), absl::Hours(1), absl::Minutes(10)};
+// apid ends a connection 37 to 43 minutes after it was made.
+constexpr DurationBounds kDuration = {"duration", absl::Milliseconds(1), absl::Minutes(30), absl::Minutes(10)};
 constexpr size_t kChunk = 256 << 10;
 // A packet is on its way to the client after at most this.
 constexpr absl::Duration kFlush = absl::Milliseconds(200);

@@ -143,11 +143,11 @@ void WithVeth(const std::function<void()>& body) {
   EXPECT_EQ(status, 0) << "see the child's messages above";
 }
 
-void SendAll() {
+void Send(const std::vector<Frame>& frames) {
   UniqueFd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
   ASSERT_TRUE(fd.ok());
   sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = static_cast<int>(if_nametoindex("out")), .sll_halen = 6};
-  for (const Frame& frame : Frames()) {
+  for (const Frame& frame : frames) {
     ASSERT_EQ(
         ::sendto(fd.get(), frame.bytes.data(), frame.bytes.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof to),
         static_cast<ssize_t>(frame.bytes.size()))
@@ -179,7 +179,7 @@ std::string Captured(const std::string& interface, const std::string& text) {
   if (!program.ok()) return std::string(program.status().message());
   absl::StatusOr<PacketSocket> socket = PacketSocket::Open(interface, *program);
   if (!socket.ok()) return std::string(socket.status().message());
-  SendAll();
+  Send(Frames());
   std::string records;
   // What is sent into a veth is at its other end when sendto returns, or a moment later.
   pollfd ready = {.fd = socket->fd(), .events = POLLIN};
@@ -260,7 +260,7 @@ TEST(PacketFilter, KeepsTheBeginningOfPackets) {
     auto program = CompileFilter(*EtherType(0x88cc), 20);
     absl::StatusOr<PacketSocket> socket = PacketSocket::Open("in", *program);
     ASSERT_TRUE(socket.ok()) << socket.status();
-    SendAll();
+    Send(Frames());
     std::string records;
     pollfd ready = {.fd = socket->fd(), .events = POLLIN};
     ASSERT_EQ(::poll(&ready, 1, 1000), 1);
@@ -270,6 +270,27 @@ TEST(PacketFilter, KeepsTheBeginningOfPackets) {
     EXPECT_EQ(sizes[0], 20u);
     EXPECT_EQ(sizes[1], 60u);
     EXPECT_EQ(records.size(), kPcapRecordSize + 20);
+  });
+}
+
+// The kernel takes a tag out of the frame before anybody sees it, so a filter looks past it; the file has it again.
+TEST(PacketFilter, VlanTagsAreLookedPastAndKept) {
+  WithVeth([] {
+    std::string frame = Ip4({}, Segment(40000, 80));
+    frame.insert(12, Hex("81002007"));
+    auto program = CompileFilter(**ParseFilter("tcp dst port 80"), 65'535);
+    absl::StatusOr<PacketSocket> socket = PacketSocket::Open("in", *program);
+    ASSERT_TRUE(socket.ok()) << socket.status();
+    Send({{"tagged", frame}});
+    std::string records;
+    pollfd ready = {.fd = socket->fd(), .events = POLLIN};
+    ASSERT_EQ(::poll(&ready, 1, 1000), 1);
+    ASSERT_TRUE(*socket->Append(65'535, &records));
+    EXPECT_EQ(absl::BytesToHexString(records.substr(kPcapRecordSize)), absl::BytesToHexString(frame));
+    uint32_t sizes[2];
+    std::memcpy(sizes, records.data() + 8, sizeof sizes);
+    EXPECT_EQ(sizes[0], frame.size());
+    EXPECT_EQ(sizes[1], frame.size());
   });
 }
 

@@ -9,7 +9,7 @@
 
 namespace stele::machined {
 
-// Looks the host up and asks it until the count is reached or an hour is over: OK. `tell` gets every response and
+// Looks the host up and asks it until the count is reached or half an hour is over: OK. `tell` gets every response and
 // answers false when nobody wants more. CANCELLED when stopped.
 absl::Status Ping(const machine::v1::PingRequest& request, const ResolverFiles& files, const Stop& stop,
                   const std::function<bool(const machine::v1::PingResponse&)>& tell);

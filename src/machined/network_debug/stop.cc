@@ -28,19 +28,16 @@ bool Stop::requested() const {
 absl::Status Stop::Wait(int fd, short events, absl::Duration deadline) const {
   while (true) {
     pollfd fds[] = {{.fd = event_.get(), .events = POLLIN}, {.fd = fd, .events = events}};
-    timespec left = absl::ToTimespec(std::max(deadline - Uptime(), absl::ZeroDuration()));
+    absl::Duration time = std::max(deadline - Uptime(), absl::ZeroDuration());
+    timespec left = absl::ToTimespec(time);
     int ready = ::ppoll(fds, fd < 0 ? 1 : 2, &left, nullptr);
     if (ready < 0 && errno == EINTR) continue;
     if (ready < 0) return ErrnoStatus("wait for a socket");
     if (fds[0].revents != 0) return absl::CancelledError("the client went away");
-    if (ready == 0) return absl::DeadlineExceededError("no answer in time");
+    // Also where something is there: who sends without end gets no more time than who sends nothing.
+    if (ready == 0 || time == absl::ZeroDuration()) return absl::DeadlineExceededError("no answer in time");
     return absl::OkStatus();
   }
-}
-
-absl::Status Stop::Sleep(absl::Duration deadline) const {
-  absl::Status end = Wait(-1, 0, deadline);
-  return absl::IsDeadlineExceeded(end) ? absl::OkStatus() : end;
 }
 
 }  // namespace stele::machined

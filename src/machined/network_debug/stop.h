@@ -19,10 +19,9 @@ class Stop {
   void Request();
   bool requested() const;
 
-  // Until `fd` has one of `events` (poll(2)), or an error: OK. DEADLINE_EXCEEDED, or CANCELLED once requested.
+  // Until `fd` has one of `events` (poll(2)), or an error: OK. DEADLINE_EXCEEDED once it is past, whatever
+  // is there; CANCELLED once requested.
   absl::Status Wait(int fd, short events, absl::Duration deadline) const;
-  // Until `deadline`: OK then.
-  absl::Status Sleep(absl::Duration deadline) const;
 
  private:
   explicit Stop(UniqueFd event) : event_(std::move(event)) {}

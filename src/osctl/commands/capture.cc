@@ -127,7 +127,7 @@ Command CaptureCommand() {
       {"-w,--write", "FILE", "default stdout", &options->file, Presence::kOptional, Completion::kFile},
       {"-c,--count", "N", "end after so many packets", &options->count},
       {"-s,--snap-length", "BYTES", "of each packet, 14 to 65535; default all", &options->snap_length},
-      {"-t,--duration", "DURATION", "end after that, at most 1h; default 10m", &options->duration},
+      {"-t,--duration", "DURATION", "end after that, at most 30m; default 10m", &options->duration},
       {"--max-size", "MIB", "end before the file is larger, at most 4096; default 256", &options->megabytes},
       {"--with-api", "", "also the API's traffic, but for this capture's own", &options->with_api},
   };
