@@ -52,5 +52,6 @@ std::unique_ptr<grpc::Service> MakeLogService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeConfigService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeInstallService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeUpgradeService(NodeApi& api);
+std::unique_ptr<grpc::Service> MakeNetworkService(NodeApi& api);
 
 }  // namespace stele::machined

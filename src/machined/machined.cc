@@ -238,7 +238,8 @@ absl::Status Run() {
   NodeApi api = {runtime, events, init, services, config, logs, boots, installs, upgrades, fetches, versions, boot_id};
   std::vector<std::unique_ptr<grpc::Service>> handlers;
   for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeFileService,
-                    MakeImageService, MakeLogService, MakeConfigService, MakeInstallService, MakeUpgradeService}) {
+                    MakeImageService, MakeLogService, MakeConfigService, MakeInstallService, MakeUpgradeService,
+                    MakeNetworkService}) {
     handlers.push_back(make(api));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ApiServer> server,

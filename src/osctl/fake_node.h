@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "osctl/context.h"
 #include "osctl/fake_files.h"
+#include "osctl/fake_network.h"
 #include "osctl/fake_services.h"
 #include "osctl/fake_upgrade.h"
 #include "osctl/keystore.h"
@@ -61,13 +62,14 @@ inline std::string ReadAll(int fd) {
   return text;
 }
 
-// One run of osctl, in this process. `terminal`, when given, is its stdin; `err_terminal` its stderr.
+// One run of osctl, in this process. `terminal`, when given, is its stdin; `err_terminal` its stderr,
+// `out_terminal` its stdout.
 inline Outcome RunOsctl(const std::vector<std::string>& words, const std::map<std::string, std::string>& environment,
-                        int terminal = -1, int err_terminal = -1) {
+                        int terminal = -1, int err_terminal = -1, int out_terminal = -1) {
   UniqueFd in(terminal >= 0 ? ::dup(terminal) : ::memfd_create("in", MFD_CLOEXEC));
   UniqueFd out(::memfd_create("out", MFD_CLOEXEC));
   UniqueFd err(::memfd_create("err", MFD_CLOEXEC));
-  Console console(in.get(), out.get(), err_terminal >= 0 ? err_terminal : err.get());
+  Console console(in.get(), out_terminal >= 0 ? out_terminal : out.get(), err_terminal >= 0 ? err_terminal : err.get());
   Getenv getenv = [&](const char* name) -> const char* {
     auto found = environment.find(name);
     return found == environment.end() ? nullptr : found->second.c_str();
@@ -87,8 +89,9 @@ class FakeNode {
     options.pem_key_cert_pairs.push_back({server.key, server.certificate});
     grpc::ServerBuilder builder;
     builder.AddListeningPort(absl::StrCat("127.0.0.1:", port), grpc::SslServerCredentials(options), &port_);
-    for (grpc::Service* service : std::initializer_list<grpc::Service*>{
-             &system_, &resources_, &services_, &logs_, &events_, &config_, &files_, &images_, &upgrade_, &install_}) {
+    for (grpc::Service* service :
+         std::initializer_list<grpc::Service*>{&system_, &resources_, &services_, &logs_, &events_, &config_, &files_,
+                                               &images_, &upgrade_, &install_, &network_}) {
       builder.RegisterService(service);
     }
     server_ = builder.BuildAndStart();
@@ -112,6 +115,7 @@ class FakeNode {
   FakeImages images_{&state_};
   FakeUpgrade upgrade_{&state_};
   FakeInstall install_{&state_};
+  FakeNetwork network_{&state_};
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

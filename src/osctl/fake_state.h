@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "stele/machine/v1/event_service.pb.h"
 #include "stele/machine/v1/file_service.pb.h"
+#include "stele/machine/v1/network_service.pb.h"
 #include "stele/machine/v1/resource_service.pb.h"
 #include "stele/machine/v1/upgrade_service.pb.h"
 
@@ -31,6 +32,19 @@ struct FakeStaging {
   int calls = 0;
   std::vector<uint64_t> offsets;  // that the node named, a call
   std::vector<uint64_t> sent;     // bytes in chunks, a call
+};
+
+// What the node sees of the network (fake_network.h).
+struct FakeNet {
+  std::vector<v1::PingResponse> pings;
+  std::vector<v1::TraceRouteResponse> hops;
+  v1::ResolveResponse resolved;
+  v1::ProbeResponse probed;
+  std::vector<v1::CaptureResponse> captured;
+  bool endless = false;                    // streams go on until the client ends them
+  std::atomic<bool> waiting = false;       // one has sent all that it has, and does
+  std::atomic<int> cancelled = 0;          // streams that their client ended
+  grpc::Status answer = grpc::Status::OK;  // of streams
 };
 
 // What the services answer with, and what they were asked. Guarded by `mutex`.
@@ -52,6 +66,7 @@ struct FakeState {
   std::function<grpc::Status()> on_activate;  // what activating or rolling back does; with the lock held
   std::function<void()> on_get;               // before a resource is looked up; with the lock held
   std::string install_breaks_at;              // the step
+  FakeNet net;
   std::vector<v1::FetchImageResponse> fetch;  // what is told of a fetch (fake_upgrade.h)
 
   void Record(std::string call) {

@@ -8,6 +8,7 @@
 #include "stele/machine/v1/image_service.pb.h"
 #include "stele/machine/v1/install_service.pb.h"
 #include "stele/machine/v1/log_service.pb.h"
+#include "stele/machine/v1/network_service.pb.h"
 #include "stele/machine/v1/resource_service.pb.h"
 #include "stele/machine/v1/service_service.pb.h"
 #include "stele/machine/v1/system_service.pb.h"
@@ -86,6 +87,17 @@ inline constexpr Method<Flow::kUnary, v1::RollbackImageRequest, v1::RollbackImag
     "/stele.machine.v1.UpgradeService/RollbackImage"};
 inline constexpr Method<Flow::kUnary, v1::CancelUpgradeRequest, v1::CancelUpgradeResponse> kCancelUpgrade{
     "/stele.machine.v1.UpgradeService/CancelUpgrade"};
+
+inline constexpr Method<Flow::kServerStream, v1::PingRequest, v1::PingResponse> kPing{
+    "/stele.machine.v1.NetworkService/Ping"};
+inline constexpr Method<Flow::kServerStream, v1::TraceRouteRequest, v1::TraceRouteResponse> kTraceRoute{
+    "/stele.machine.v1.NetworkService/TraceRoute"};
+inline constexpr Method<Flow::kUnary, v1::ResolveRequest, v1::ResolveResponse> kResolve{
+    "/stele.machine.v1.NetworkService/Resolve"};
+inline constexpr Method<Flow::kUnary, v1::ProbeRequest, v1::ProbeResponse> kProbe{
+    "/stele.machine.v1.NetworkService/Probe"};
+inline constexpr Method<Flow::kServerStream, v1::CaptureRequest, v1::CaptureResponse> kCapture{
+    "/stele.machine.v1.NetworkService/Capture"};
 
 inline constexpr Method<Flow::kServerStream, v1::InstallRequest, v1::InstallResponse> kInstall{
     "/stele.machine.v1.InstallService/Install"};

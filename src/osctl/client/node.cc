@@ -144,14 +144,33 @@ absl::Status Node::ReadStream(const char* path, const MessageLite& request, Mess
   if (absl::Status ready = AwaitReady(); !ready.ok()) return Explain(std::move(ready));
   grpc::ClientContext context;
   if (stream_limit_ != absl::InfiniteDuration()) context.set_deadline(In(stream_limit_));
+  {
+    std::lock_guard<std::mutex> lock(stream_mutex_);
+    cancel_stream_ = [&context] { context.TryCancel(); };
+    if (stream_cancelled_) context.TryCancel();
+  }
+  absl::Status status = ReadAll(path, &context, request, response, each);
+  std::lock_guard<std::mutex> lock(stream_mutex_);
+  cancel_stream_ = nullptr;
+  return stream_cancelled_ ? absl::CancelledError("cancelled") : status;
+}
+
+void Node::CancelStream() {
+  std::lock_guard<std::mutex> lock(stream_mutex_);
+  stream_cancelled_ = true;
+  if (cancel_stream_) cancel_stream_();
+}
+
+absl::Status Node::ReadAll(const char* path, grpc::ClientContext* context, const MessageLite& request,
+                           MessageLite* response, const std::function<absl::Status()>& each) {
   RpcMethod method(path, RpcMethod::SERVER_STREAMING, channel_->grpc);
   std::unique_ptr<grpc::ClientReader<MessageLite>> reader(
-      grpc::internal::ClientReaderFactory<MessageLite>::Create<MessageLite>(channel_->grpc.get(), method, &context,
+      grpc::internal::ClientReaderFactory<MessageLite>::Create<MessageLite>(channel_->grpc.get(), method, context,
                                                                             request));
   while (reader->Read(response)) {
     absl::Status status = each();
     if (status.ok()) continue;
-    context.TryCancel();
+    context->TryCancel();
     while (reader->Read(response)) {
     }
     reader->Finish().IgnoreError();  // cancelled by us: its status says no more

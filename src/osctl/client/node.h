@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "absl/time/time.h"
@@ -13,6 +14,10 @@
 #include "osctl/client/conversation.h"
 #include "osctl/client/keys.h"
 #include "osctl/client/methods.h"
+
+namespace grpc {
+class ClientContext;
+}
 
 namespace stele::osctl {
 
@@ -49,6 +54,9 @@ class Node {
     return ReadStream(method.path, request, &response, [&] { return each(response); });
   }
 
+  // From any thread: ends the stream under way, or the next one, which then answers CANCELLED.
+  void CancelStream();
+
   // Sends what `next` fills in until it answers false; an error from it cancels the call.
   template <typename Request, typename Response>
   absl::StatusOr<Response> Upload(const Method<Flow::kClientStream, Request, Response>& method,
@@ -78,6 +86,8 @@ class Node {
                          google::protobuf::MessageLite* response);
   absl::Status ReadStream(const char* path, const google::protobuf::MessageLite& request,
                           google::protobuf::MessageLite* response, const std::function<absl::Status()>& each);
+  absl::Status ReadAll(const char* path, grpc::ClientContext* context, const google::protobuf::MessageLite& request,
+                       google::protobuf::MessageLite* response, const std::function<absl::Status()>& each);
   absl::Status WriteStream(const char* path, google::protobuf::MessageLite* request,
                            google::protobuf::MessageLite* response, const std::function<absl::StatusOr<bool>()>& next);
   absl::StatusOr<std::unique_ptr<RawConversation>> BeginRaw(const char* path, absl::Duration limit);
@@ -92,6 +102,9 @@ class Node {
   absl::Time stream_began_ = absl::InfinitePast();
   std::vector<SocketAddress> resolved_;
   std::unique_ptr<Channel> channel_;
+  std::mutex stream_mutex_;
+  std::function<void()> cancel_stream_;  // of the stream under way
+  bool stream_cancelled_ = false;
 };
 
 // Whether a stream that ended so can go on after reconnecting: the connection or a daemon is gone,

@@ -16,6 +16,7 @@ Command RootCommand(GlobalOptions* options);
 
 Command ApplyCommand();
 Command ArchiveCommand();
+Command CaptureCommand();
 Command CompletionCommand();
 Command ConfigCommand();
 Command ContextCommand();
@@ -30,11 +31,15 @@ Command InstallCommand();
 Command LogsCommand();
 Command LsCommand();
 Command ReadCommand();
+Command PingCommand();
+Command ProbeCommand();
 Command RebootCommand();
 Command ResetCommand();
+Command ResolveCommand();
 Command RollbackCommand();
 Command ServiceCommand();
 Command ShutdownCommand();
+Command TracerouteCommand();
 Command UpgradeCommand();
 Command VersionCommand();
 
