@@ -46,6 +46,12 @@ TEST(Methods, AreTheProtos) {
   Check(method::kGetConfig);
   Check(method::kValidateConfig);
   Check(method::kApplyConfig);
+  Check(method::kGetConfigText);
+  Check(method::kConfigHistory);
+  Check(method::kDiffConfig);
+  Check(method::kPatchConfig);
+  Check(method::kConfirmConfig);
+  Check(method::kRevertConfig);
   Check(method::kImportImage);
   Check(method::kStageImage);
   Check(method::kFetchImage);

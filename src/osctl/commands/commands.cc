@@ -23,10 +23,10 @@ Command RootCommand(GlobalOptions* options) {
        &options->server_name},
   };
   root.subcommands = {
-      GetCommand(),     LogsCommand(),     DmesgCommand(),      EventsCommand(), VersionCommand(),
-      ApplyCommand(),   ConfigCommand(),   ServiceCommand(),    RebootCommand(), ShutdownCommand(),
-      UpgradeCommand(), RollbackCommand(), InstallCommand(),    ResetCommand(),  ImageCommand(),
-      GenCommand(),     ContextCommand(),  CompletionCommand(), HelpCommand(),
+      GetCommand(),     LogsCommand(),       DmesgCommand(),   EventsCommand(),  VersionCommand(), ApplyCommand(),
+      PatchCommand(),   EditCommand(),       ConfigCommand(),  ServiceCommand(), RebootCommand(),  ShutdownCommand(),
+      UpgradeCommand(), RollbackCommand(),   InstallCommand(), ResetCommand(),   ImageCommand(),   GenCommand(),
+      ContextCommand(), CompletionCommand(), HelpCommand(),
   };
   return root;
 }
