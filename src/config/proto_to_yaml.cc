@@ -34,24 +34,6 @@ bool IsPlainWord(absl::string_view text) {
   return text.back() != ':';
 }
 
-std::string Quoted(absl::string_view text) {
-  std::string quoted = "\"";
-  for (char c : text) {
-    if (c == '"' || c == '\\') {
-      absl::StrAppend(&quoted, "\\", absl::string_view(&c, 1));
-    } else if (c == '\n') {
-      quoted += "\\n";
-    } else if (c == '\t') {
-      quoted += "\\t";
-    } else if (static_cast<uint8_t>(c) < 0x20 || c == 0x7F) {
-      absl::StrAppendFormat(&quoted, "\\x%02X", static_cast<uint8_t>(c));
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + "\"";
-}
-
 // A literal block keeps every byte only when no line needs escaping, the first does not start with a
 // space (which would set the indentation), and the text does not end in blank lines.
 bool FitsBlock(absl::string_view text) {
@@ -61,7 +43,7 @@ bool FitsBlock(absl::string_view text) {
 
 std::string Text(absl::string_view text, int indent) {
   if (IsPlainWord(text)) return std::string(text);
-  if (!FitsBlock(text)) return Quoted(text);
+  if (!FitsBlock(text)) return QuotedYaml(text);
   bool newline = text.back() == '\n';
   std::string block = newline ? "|" : "|-";
   for (absl::string_view line : absl::StrSplit(newline ? text.substr(0, text.size() - 1) : text, '\n')) {
@@ -168,8 +150,8 @@ class Printer {
         return (index < 0 ? r->GetEnum(message, field) : r->GetRepeatedEnum(message, field, index))->name();
       case FieldDescriptor::CPPTYPE_STRING: {
         std::string text = index < 0 ? r->GetString(message, field) : r->GetRepeatedString(message, field, index);
-        if (field->type() == FieldDescriptor::TYPE_BYTES) return Quoted(absl::Base64Escape(text));
-        return is_key && !IsPlainWord(text) ? Quoted(text) : Text(text, indent);
+        if (field->type() == FieldDescriptor::TYPE_BYTES) return QuotedYaml(absl::Base64Escape(text));
+        return is_key && !IsPlainWord(text) ? QuotedYaml(text) : Text(text, indent);
       }
       case FieldDescriptor::CPPTYPE_MESSAGE:
         break;
@@ -181,6 +163,24 @@ class Printer {
 };
 
 }  // namespace
+
+std::string QuotedYaml(absl::string_view text) {
+  std::string quoted = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\') {
+      absl::StrAppend(&quoted, "\\", absl::string_view(&c, 1));
+    } else if (c == '\n') {
+      quoted += "\\n";
+    } else if (c == '\t') {
+      quoted += "\\t";
+    } else if (static_cast<uint8_t>(c) < 0x20 || c == 0x7F) {
+      absl::StrAppendFormat(&quoted, "\\x%02X", static_cast<uint8_t>(c));
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + "\"";
+}
 
 std::string ProtoToYaml(const Message& message, Secrets secrets) {
   Printer printer(secrets);

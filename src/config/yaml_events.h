@@ -27,6 +27,10 @@ class YamlEvents {
   yaml_event_type_t type() const { return failed_ ? YAML_NO_EVENT : event_.type; }
   Mark mark() const;
   absl::string_view scalar() const;
+  // Where the present event begins and ends in the text, in characters (not bytes). A block's end is behind its last
+  // line break and any empty lines.
+  size_t begin() const { return event_.start_mark.index; }
+  size_t end() const { return event_.end_mark.index; }
   bool plain() const { return event_.data.scalar.style == YAML_PLAIN_SCALAR_STYLE; }
 
   // Goes to the next event. False at a failure.

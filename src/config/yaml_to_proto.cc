@@ -46,8 +46,13 @@ std::string UnknownKey(absl::string_view key, const Descriptor* type) {
 // and leaves at the one after its last.
 class Reader {
  public:
-  Reader(absl::string_view yaml, const ParseOptions& options, std::vector<Problem>* warnings, MarkMap* marks)
-      : events_(yaml, options.max_nodes, options.max_depth), options_(options), warnings_(warnings), marks_(marks) {}
+  Reader(absl::string_view yaml, const ParseOptions& options, std::vector<Problem>* warnings, MarkMap* marks,
+         std::vector<SecretSpan>* secrets)
+      : events_(yaml, options.max_nodes, options.max_depth),
+        options_(options),
+        warnings_(warnings),
+        marks_(marks),
+        secrets_(secrets) {}
 
   std::vector<Problem> ReadDocument(Message* out) {
     events_.Next();  // stream start
@@ -172,6 +177,10 @@ class Reader {
       return ReportAndSkip(path, absl::StrCat("expected ", ExpectedElement(field), ", found a ",
                                               events_.type() == YAML_SEQUENCE_START_EVENT ? "list" : "mapping"));
     }
+    if (secrets_ != nullptr && field->options().GetExtension(machine::v1::secret)) {
+      secrets_->push_back(
+          {path, events_.mark(), events_.begin(), events_.end(), events_.scalar() == absl::string_view(kSecretMark)});
+    }
     if (HasControlCharacter(events_.scalar()))
       return ReportAndSkip(path, "control characters are not allowed in a value");
     std::string wrong = StoreScalar({std::string(events_.scalar()), events_.plain()}, field, message);
@@ -210,6 +219,7 @@ class Reader {
   const ParseOptions& options_;
   std::vector<Problem>* warnings_;
   MarkMap* marks_;
+  std::vector<SecretSpan>* secrets_;
   std::vector<Problem> problems_;
   std::string path_at_failure_;  // the last value begun: where broken YAML is, as nearly as is known
 };
@@ -217,13 +227,13 @@ class Reader {
 }  // namespace
 
 std::vector<Problem> ParseYaml(absl::string_view yaml, const ParseOptions& options, Message* out,
-                               std::vector<Problem>* warnings, MarkMap* marks) {
+                               std::vector<Problem>* warnings, MarkMap* marks, std::vector<SecretSpan>* secrets) {
   if (yaml.size() > options.max_bytes) {
     return {
         {1, 1, "", absl::StrCat("the text has ", yaml.size(), " bytes; at most ", options.max_bytes, " are allowed")}};
   }
   if (std::optional<Problem> problem = CheckText(yaml)) return {*problem};
-  return Reader(yaml, options, warnings, marks).ReadDocument(out);
+  return Reader(yaml, options, warnings, marks, secrets).ReadDocument(out);
 }
 
 }  // namespace stele::config

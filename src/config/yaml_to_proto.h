@@ -7,6 +7,7 @@
 // told to be quoted.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -24,9 +25,21 @@ struct ParseOptions {
   size_t max_depth = 32;
 };
 
-// Fills `out` with what could be understood, also where there are problems. `warnings` and `marks`
-// may be null. Empty: the text is good. No state is kept; any thread.
+// Where a text holds the value of a field marked (secret).
+struct SecretSpan {
+  std::string path;
+  Mark mark;
+  size_t begin = 0, end = 0;  // in characters; `end` is behind it, and a block's trailing line breaks
+  bool hidden = false;        // it is kSecretMark, which stands for a secret that is not shown
+};
+
+// What is shown in place of a secret.
+inline constexpr char kSecretMark[] = "(secret)";
+
+// Fills `out` with what could be understood, also where there are problems. `warnings`, `marks` and `secrets` (in the
+// order of the text) may be null. Empty: the text is good. No state is kept; any thread.
 std::vector<Problem> ParseYaml(absl::string_view yaml, const ParseOptions& options, google::protobuf::Message* out,
-                               std::vector<Problem>* warnings = nullptr, MarkMap* marks = nullptr);
+                               std::vector<Problem>* warnings = nullptr, MarkMap* marks = nullptr,
+                               std::vector<SecretSpan>* secrets = nullptr);
 
 }  // namespace stele::config

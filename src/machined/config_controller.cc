@@ -1,9 +1,9 @@
 #include "machined/config_controller.h"
 
 #include "absl/time/clock.h"
-#include "machined/config_plan.h"
 #include "machined/install/grow.h"
 #include "machined/log.h"
+#include "machined/uptime.h"
 
 namespace stele::machined {
 namespace {
@@ -95,6 +95,7 @@ ConfigController::ConfigController(OwnerLoop& loop, std::function<services::Fact
 
 absl::Status ConfigController::Reconcile() {
   Look();
+  Judge();
   return absl::OkStatus();
 }
 
@@ -108,7 +109,7 @@ void ConfigController::Look() {
     });
   };
   loop_.RunBlocking(
-      [search, progress, options = options_, reset_failed = reset_failed_] {
+      [search, progress, options = options_, moment = Moment(), reset_failed = reset_failed_] {
         StorageOptions storage = options.storage;
         storage.disk_wait = std::min(storage.disk_wait, kFirstDiskWait);
         absl::StatusOr<std::string> disk =
@@ -121,7 +122,7 @@ void ConfigController::Look() {
           }
           search->state = lock.ok() ? MountState(*disk, storage) : lock.status();
         }
-        search->loaded = LoadConfig(options.sources, search->state.ok(), options.boot_id);
+        search->loaded = LoadConfig(options.sources, search->state.ok(), moment);
       },
       [this, search, alive = alive_] {
         if (*alive) OnFound(*search);
@@ -144,7 +145,7 @@ void ConfigController::OnFound(const Search& search) {
   };
   std::string disk_named = node_->config() == nullptr ? "" : node_->config()->storage().disk();
   loop_.RunBlocking(
-      [mounted, progress, disk_named, options = options_, reset_failed = reset_failed_] {
+      [mounted, progress, disk_named, options = options_, moment = Moment(), reset_failed = reset_failed_] {
         absl::StatusOr<std::string> disk = OwnDisk(disk_named, options.storage, options.from_memory);
         if (disk.status().code() == absl::StatusCode::kNotFound) {  // nobody said that there is one
           mounted->data = MountDataInMemory(options.storage);
@@ -169,7 +170,7 @@ void ConfigController::OnFound(const Search& search) {
         if (mounted->data.ok() && mounted->grown.ok()) {
           mounted->grown = GrowMounted(&*mounted->data, options.storage.root + options.storage.data_target);
         }
-        if (mounted->state.ok()) mounted->loaded = LoadConfig(options.sources, true, options.boot_id);
+        if (mounted->state.ok()) mounted->loaded = LoadConfig(options.sources, true, moment);
       },
       [this, mounted, alive = alive_] {
         if (*alive) OnMounted(*mounted);
@@ -232,10 +233,19 @@ void ConfigController::Retry() {
   });
 }
 
-void ConfigController::Adopt(LoadedConfig loaded) {
+void ConfigController::Tell(const LoadedConfig& loaded) {
   for (const std::string& warning : loaded.warnings) {
     node_->Emit("config", "running", warning, machine::v1::SEVERITY_WARNING);
   }
+  for (const std::string& line : loaded.news) {
+    // An error, so that the console shows it: without its workload the node needs somebody.
+    node_->Emit("config", "running", line,
+                loaded.maintenance ? machine::v1::SEVERITY_ERROR : machine::v1::SEVERITY_WARNING);
+  }
+}
+
+void ConfigController::Adopt(LoadedConfig loaded) {
+  Tell(loaded);
   std::string told = std::exchange(message_, loaded.warnings.empty() ? "" : loaded.warnings.front());
   if (loaded.config == nullptr) {
     if (node_->config() == nullptr) {
@@ -246,58 +256,38 @@ void ConfigController::Adopt(LoadedConfig loaded) {
     }
     return;
   }
+  if (loaded.maintenance) message_ = loaded.news.back();
+  if (!loaded.generation.message.empty()) message_ = loaded.generation.message;  // a fallback's
   bool same = running_.number == loaded.generation.number && running_.yaml == loaded.generation.yaml;
-  running_ = std::move(loaded.generation);
-  PutConfigStatus();
-  if (same) return;
-  node_->Emit("config", "running",
-              absl::StrCat("configuration from ", running_.source, ", generation ", running_.number));
-  node_->SetConfig(loaded.config);
-}
-
-std::vector<std::string> ConfigController::Plan(const config::v1::MachineConfig& config) {
-  return PlanChange(node_->config(), config, facts_(*node_));
-}
-
-void ConfigController::Apply(std::string yaml, std::shared_ptr<const config::v1::MachineConfig> config, Mode mode,
-                             const std::string& caller, Done done) {
-  if (!loaded_) return done(absl::UnavailableError("the node is still looking for its configuration; try again"));
-  if (storing_) return done(absl::AbortedError("another configuration is being applied; try again"));
-  if (mode == Mode::kNextBoot && !state_mounted_) {
-    return done(absl::FailedPreconditionError("the node has no state partition to stage a configuration on"));
+  if (same) {
+    running_ = std::move(loaded.generation);
+    return PutConfigStatus();
   }
-  storing_ = true;
-  Applied applied = {.plan = Plan(*config)};
-  auto saved = std::make_shared<absl::StatusOr<Generation>>(Generation{});
-  std::string folder = state_mounted_ ? options_.sources.state : options_.sources.memory;
-  loop_.RunBlocking(
-      [saved, folder, yaml, mode, boot_id = options_.boot_id] {
-        ConfigStore store(folder);
-        if (mode == Mode::kNow) {
-          *saved = store.Save(yaml, "api", absl::Now());
-        } else if (absl::Status status = store.Stage(yaml, boot_id, absl::Now()); !status.ok()) {
-          *saved = status;
-        }
-      },
-      [this, saved, mode, config, caller, applied, done, alive = alive_]() mutable {
-        if (!*alive) return;
-        storing_ = false;
-        if (!saved->ok()) return done(saved->status());
-        if (mode == Mode::kNextBoot) {
-          node_->Emit("config", "staged", absl::StrCat("configuration staged by ", caller));
-          return done(std::move(applied));
-        }
-        running_ = **saved;
-        message_.clear();
-        applied.generation = running_.number;
-        PutConfigStatus();
-        node_->Emit("config", "running", absl::StrCat("generation ", running_.number, " applied by ", caller));
-        // The answer first: what follows may take the network, or the caller's connection, away.
-        done(std::move(applied));
-        loop_.After(absl::Milliseconds(200), [this, alive, config, number = running_.number] {
-          if (*alive && running_.number == number) node_->SetConfig(config);
-        });
-      });
+  node_->Emit("config", "running",
+              absl::StrCat("configuration from ", loaded.generation.source, ", generation ", loaded.generation.number));
+  Run(std::move(loaded.generation), std::move(loaded.config), absl::ZeroDuration());
+}
+
+BootMoment ConfigController::Moment() const {
+  return {options_.boot_id, Uptime(), options_.image_on_trial, options_.crashes};
+}
+
+void ConfigController::Run(Generation generation, std::shared_ptr<const config::v1::MachineConfig> config,
+                           absl::Duration delay) {
+  running_ = std::move(generation);
+  config_ = std::move(config);
+  up_ = healthy_ = {};
+  ArmTrial();
+  PutConfigStatus();
+  uint64_t run = ++runs_;
+  if (delay == absl::ZeroDuration()) return node_->SetConfig(config_);
+  loop_.After(delay, [this, run, alive = alive_] {
+    if (*alive && runs_ == run) node_->SetConfig(config_);
+  });
+}
+
+ConfigPlan ConfigController::Plan(const config::v1::MachineConfig& config) {
+  return PlanChange(node_->config(), config, facts_(*node_));
 }
 
 void ConfigController::PutVolume(const std::string& label, const VolumeStatus& volume) {
@@ -309,7 +299,12 @@ void ConfigController::PutConfigStatus() {
   body.set_generation(running_.number);
   body.set_source(running_.source);
   if (!running_.yaml.empty()) body.set_sha256(Sha256Hex(running_.yaml));
-  body.set_message(message_);
+  std::string trial;
+  if (on_trial()) {
+    trial = absl::StrCat("on trial for ", absl::FormatDuration(running_.timeout), ": `osctl config confirm ",
+                         running_.number, "` keeps it");
+  }
+  body.set_message(trial.empty() ? message_ : trial);
   if (absl::Status status = node_->store().Put(name(), "running", body); !status.ok()) Log("error: ", status.message());
 }
 

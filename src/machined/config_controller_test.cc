@@ -78,14 +78,44 @@ class Life {
     return On<std::string>(
         [this] { return absl::StrCat(controller_->running().source, "/", controller_->running().number); });
   }
-  absl::StatusOr<ConfigController::Applied> Apply(const std::string& yaml, ConfigController::Mode mode) {
+  absl::StatusOr<ConfigController::Applied> Apply(const std::string& yaml, ConfigController::Mode mode,
+                                                  absl::Duration try_timeout = absl::Seconds(60)) {
     std::promise<absl::StatusOr<ConfigController::Applied>> promise;
     loop_->Post([&] {
-      controller_->Apply(
-          yaml, config::ParseMachineConfig(yaml).config, mode, "a test",
-          [&](absl::StatusOr<ConfigController::Applied> applied) { promise.set_value(std::move(applied)); });
+      ConfigController::Wish wish = {yaml, config::ParseMachineConfig(yaml).config, mode, "a test", try_timeout};
+      controller_->Apply(std::move(wish), [&](auto applied) { promise.set_value(std::move(applied)); });
     });
     return promise.get_future().get();
+  }
+  absl::StatusOr<ConfigController::Applied> Confirm(uint64_t generation) {
+    std::promise<absl::StatusOr<ConfigController::Applied>> promise;
+    loop_->Post([&] {
+      controller_->Confirm(generation, "a test", [&](auto applied) { promise.set_value(std::move(applied)); });
+    });
+    return promise.get_future().get();
+  }
+  absl::StatusOr<ConfigController::Applied> Revert(uint64_t generation) {
+    std::promise<absl::StatusOr<ConfigController::Applied>> promise;
+    loop_->Post([&] {
+      controller_->Revert(generation, "a test", [&](auto applied) { promise.set_value(std::move(applied)); });
+    });
+    return promise.get_future().get();
+  }
+  bool Event(const std::string& text) {
+    return Comes([this, text] {
+      for (const EventPtr& event : events_.After(0)) {
+        if (event->message().find(text) != std::string::npos) return true;
+      }
+      return false;
+    });
+  }
+  // As if it were healthy, or not.
+  void SetApid(bool ready) {
+    On<bool>([this, ready] {
+      resource::v1::Service apid;
+      apid.set_ready(ready);
+      return store_.Put("test", "apid", apid).ok();
+    });
   }
 
  private:
@@ -125,7 +155,7 @@ TEST_F(ConfigControllerTest, FromTheSeedOverAppliesAndBoots) {
     auto applied = life.Apply(Yaml("applied", loop_), ConfigController::Mode::kNow);
     ASSERT_TRUE(applied.ok()) << applied.status();
     EXPECT_EQ(applied->generation, 1u);
-    EXPECT_THAT(applied->plan, testing::ElementsAre("set the host name applied", "restart kubelet"));
+    EXPECT_THAT(PlanLines(applied->plan), testing::ElementsAre("set the host name applied", "restart kubelet"));
     EXPECT_TRUE(life.HostnameComes("applied"));
     applied = life.Apply(Yaml("staged", loop_), ConfigController::Mode::kNextBoot);
     ASSERT_TRUE(applied.ok()) << applied.status();
@@ -160,6 +190,88 @@ TEST_F(ConfigControllerTest, WithoutADiskItLivesInMemory) {
   Life life(Options("boot-1"));
   ASSERT_TRUE(life.DataComes());
   EXPECT_EQ(life.hostname(), "now");
+}
+
+TEST_F(ConfigControllerTest, ATrialStaysWhenConfirmed) {
+  ASSERT_TRUE(ReplaceFile(directory_ + "/image.yaml", Yaml("image", "")).ok());
+  using Mode = ConfigController::Mode;
+  {
+    Life life(Options("boot-1"));
+    ASSERT_TRUE(life.DataComes());
+    auto tried = life.Apply(Yaml("tried", ""), Mode::kTry);
+    ASSERT_TRUE(tried.ok()) << tried.status();
+    EXPECT_EQ(tried->generation, 1u);
+    EXPECT_LT(tried->deadline, absl::Now() + absl::Seconds(61));
+    EXPECT_TRUE(life.HostnameComes("tried"));
+    for (Mode mode : {Mode::kNow, Mode::kTry}) {
+      absl::Status refused = life.Apply(Yaml("other", ""), mode).status();
+      EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+      EXPECT_THAT(std::string(refused.message()), testing::HasSubstr("generation 1 is on trial for another "));
+    }
+    EXPECT_EQ(life.Confirm(2).status().message(), "generation 1 is on trial, not 2");
+  }
+  Life life(Options("boot-1"));  // machined was killed: it is still on trial
+  ASSERT_TRUE(life.DataComes());
+  EXPECT_EQ(life.hostname(), "tried");
+  ASSERT_TRUE(life.Confirm(1).ok());
+  EXPECT_EQ(life.Confirm(1).status().message(), "no configuration is on trial");
+  auto applied = life.Apply(Yaml("later", ""), Mode::kNow);
+  ASSERT_TRUE(applied.ok()) << applied.status();
+  EXPECT_EQ(applied->generation, 2u);
+  EXPECT_TRUE(life.HostnameComes("later"));
+  EXPECT_EQ(life.Revert(0).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(life.Revert(9).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(life.Revert(2).status().message(), "generation 2 runs already");
+  auto again = life.Revert(1);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->generation, 3u);
+  EXPECT_TRUE(life.HostnameComes("tried"));
+}
+
+TEST_F(ConfigControllerTest, ATrialEnds) {
+  ASSERT_TRUE(ReplaceFile(directory_ + "/image.yaml", Yaml("image", "")).ok());
+  using Mode = ConfigController::Mode;
+  {
+    Life life(Options("boot-1"));
+    ASSERT_TRUE(life.DataComes());
+    EXPECT_EQ(life.Apply(Yaml("tried", ""), Mode::kTry, absl::Seconds(1)).status().code(),
+              absl::StatusCode::kInvalidArgument);
+    // By hand.
+    ASSERT_TRUE(life.Apply(Yaml("tried", ""), Mode::kTry).ok());
+    EXPECT_TRUE(life.HostnameComes("tried"));
+    auto ended = life.Revert(0);
+    ASSERT_TRUE(ended.ok()) << ended.status();
+    EXPECT_EQ(ended->generation, 0u);
+    EXPECT_TRUE(life.HostnameComes("image"));
+    EXPECT_TRUE(life.Event("generation 1 was reverted by a test: the seed runs again"));
+    // By its time.
+    ASSERT_TRUE(life.Apply(Yaml("again", ""), Mode::kTry, absl::Seconds(5)).ok());
+    EXPECT_TRUE(life.HostnameComes("again"));
+    EXPECT_TRUE(life.HostnameComes("image"));
+    EXPECT_TRUE(life.Event("generation 2 was not confirmed within 5s: the one before it is back"));
+    ASSERT_TRUE(life.Apply(Yaml("kept", ""), Mode::kNow).ok());
+    ASSERT_TRUE(life.Apply(Yaml("third", ""), Mode::kTry).ok());
+    EXPECT_TRUE(life.HostnameComes("third"));
+  }
+  // By a boot.
+  Life life(Options("boot-2"));
+  ASSERT_TRUE(life.DataComes());
+  EXPECT_EQ(life.hostname(), "kept");
+  EXPECT_TRUE(life.Event("generation 4 was on trial when the node restarted"));
+}
+
+TEST_F(ConfigControllerTest, ABootThatComesUpIsNotCounted) {
+  ASSERT_TRUE(ReplaceFile(directory_ + "/image.yaml", Yaml("image", "")).ok());
+  ConfigController::Options options = Options("boot-1");
+  Life life(options);
+  ASSERT_TRUE(life.DataComes());
+  ASSERT_TRUE(life.Apply(Yaml("mine", ""), ConfigController::Mode::kNow).ok());
+  EXPECT_TRUE(life.HostnameComes("mine"));
+  auto ledger = [&] { return ConfigLedger::Load(options.sources.memory); };
+  EXPECT_EQ(ledger().boots, 1u);  // of the seed
+  life.SetApid(true);
+  EXPECT_TRUE(life.Comes([&] { return ledger().LastGood() == 1; }));  // after ten seconds
+  EXPECT_EQ(ledger().boots, 1u);                                      // which this generation did not begin
 }
 
 TEST_F(ConfigControllerTest, AForeignDiskIsLeftAloneAndToldOf) {

@@ -9,7 +9,6 @@
 #include "config/test_pem.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "machined/config_plan.h"
 #include "machined/config_source.h"
 
 namespace stele::machined {
@@ -95,6 +94,24 @@ TEST_F(ConfigStoreTest, StagedWaitsForTheNextBoot) {
   EXPECT_THAT(Newest(), ElementsAre("b: 2\n", "a: 1\n"));
 }
 
+TEST_F(ConfigStoreTest, TrialsCountAndAreForgottenApart) {
+  ConfigStore store(folder_);
+  ASSERT_TRUE(store.Save("kept: 1\n", "api", kNow).ok());
+  for (int i = 2; i <= 20; ++i) {
+    auto tried = store.Try({.source = "api", .applied = kNow, .yaml = absl::StrCat("tried: ", i, "\n"), .boot = "b"});
+    ASSERT_TRUE(tried.ok()) << tried.status();
+    ASSERT_EQ(tried->number, static_cast<uint64_t>(i));
+    ASSERT_TRUE(store.Revert(i, "was 100% in the way").ok());
+    EXPECT_EQ(store.Revert(i, "").code(), absl::StatusCode::kNotFound);
+    EXPECT_EQ(store.Confirm(i).status().code(), absl::StatusCode::kNotFound);
+  }
+  std::vector<Generation> all = store.List(&passed_over_);
+  EXPECT_EQ(all.size(), 1 + ConfigStore::kKeptTrials + 1);
+  EXPECT_EQ(all.front().message, "was 100% in the way");
+  EXPECT_EQ(all.back().yaml, "kept: 1\n");
+  EXPECT_EQ(store.Save("next: 1\n", "api", kNow)->number, 21u);
+}
+
 TEST_F(ConfigStoreTest, SaysWhyItCannotSave) {
   ASSERT_TRUE(ReplaceFile(folder_ + "/file", "").ok());
   EXPECT_THAT(std::string(ConfigStore(folder_ + "/file").Save("a: 1\n", "api", kNow).status().message()),
@@ -116,13 +133,14 @@ class ConfigSourceTest : public ConfigStoreTest {
   }
   // "source/generation hostname"
   std::string Load(bool state_mounted) {
-    LoadedConfig loaded = LoadConfig(sources_, state_mounted, "boot");
+    LoadedConfig loaded = LoadConfig(sources_, state_mounted, moment_);
     warnings_ = loaded.warnings;
     if (loaded.config == nullptr) return "none";
     return absl::StrCat(loaded.generation.source, "/", loaded.generation.number, " ",
                         loaded.config->network().hostname());
   }
   ConfigSources sources_;
+  BootMoment moment_ = {"boot", absl::Seconds(100)};
   std::vector<std::string> warnings_;
 };
 
@@ -157,37 +175,6 @@ TEST_F(ConfigSourceTest, ABadSeedIsNoConfig) {
   ASSERT_TRUE(ReplaceFile(sources_.fw_cfg, "kind: MachineConfig\n").ok());
   EXPECT_EQ(Load(false), "none");
   EXPECT_THAT(warnings_, testing::Contains("fw_cfg:1:1: api: missing; expected a mapping"));
-}
-
-TEST(PlanChange, TellsWhatWillBeDone) {
-  config::v1::MachineConfig before, after;
-  before.mutable_network()->set_hostname("a");
-  before.mutable_api()->set_certificate("C");
-  before.mutable_api()->set_client_ca("A");
-  auto* pod = before.mutable_kubelet()->add_static_pods();
-  pod->set_name("demo");
-  pod->set_manifest("1");
-  auto plan = [&](const config::v1::MachineConfig* from) {
-    return PlanChange(from, after, {.hostname = "a", .kubelet_minor = 32});
-  };
-  after = before;
-  EXPECT_THAT(plan(&before), ElementsAre("nothing changes"));
-  EXPECT_THAT(plan(nullptr), ElementsAre("serve the API", "set the host name a", "add static pod demo",
-                                         "start containerd", "start kubelet", "start workload"));
-  after.mutable_kubelet()->mutable_static_pods(0)->set_manifest("2");
-  EXPECT_THAT(plan(&before), ElementsAre("change static pod demo"));
-  after.mutable_api()->set_key("new");
-  after.mutable_api()->set_client_ca("B");
-  after.mutable_time()->add_servers("t");
-  after.mutable_network()->set_hostname("b");
-  after.mutable_network()->add_nameservers("192.0.2.1");
-  after.mutable_network()->add_interfaces()->set_name("eth0");
-  after.mutable_storage()->set_disk("/dev/vdb");
-  EXPECT_THAT(plan(&before),
-              ElementsAre("at the next boot: use the disk /dev/vdb", "serve the API with the new certificate",
-                          "take other client CAs for the API: connections end where one is gone", "set the host name b",
-                          "configure link eth0", "write /etc/resolv.conf", "change static pod demo", "start chronyd",
-                          "restart kubelet"));
 }
 
 }  // namespace

@@ -96,6 +96,8 @@ void FactFinder::Ask() {
 services::Facts FactFinder::Gather(Node& node) const {
   services::Facts facts = {.data_ready = node.data_ready(), .kubelet_minor = kubelet_minor_};
   Store& store = node.store();
+  const auto* config = store.Find<resource::v1::ConfigStatus>("running");
+  facts.maintenance = config != nullptr && config->source() == "maintenance";
   if (const auto* hostname = store.Find<resource::v1::Hostname>("hostname")) facts.hostname = hostname->hostname();
   for (const auto& [link, spec] : store.All<resource::v1::LinkSpec>()) {
     if (spec.dhcp4()) facts.dhcp_links.push_back(link);

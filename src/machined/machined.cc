@@ -20,6 +20,7 @@
 #include "machined/api_server.h"
 #include "machined/boots/boots_controller.h"
 #include "machined/config_controller.h"
+#include "machined/crash_count.h"
 #include "machined/event_log.h"
 #include "machined/fact_finder.h"
 #include "machined/idle_memory.h"
@@ -179,6 +180,9 @@ absl::Status Run() {
   ASSIGN_OR_RETURN(UniqueFd listener, TakeListener());
   RETURN_IF_ERROR(MakeDirectories(absl::StrCat(kRun, "/machined"), 0700));
 
+  absl::StatusOr<uint32_t> crashes = BeginCrashCount(absl::StrCat(kRun, "/machined/crashes"));
+  if (!crashes.ok()) Log("warning: crashes are not counted: ", crashes.status().message());
+
   std::string boot_id = ReadBootId();
   Store store;
   EventLog events(absl::StrCat(kRun, "/machined/events"));
@@ -199,6 +203,8 @@ absl::Status Run() {
   BootsController& boots = *boots_owned;
   ConfigController::Options config_options = {.boot_id = boot_id};
   config_options.from_memory = boot_facts.medium == BootMedium::kMemory;
+  config_options.image_on_trial = boot_facts.trial;
+  config_options.crashes = crashes.value_or(0);
   config_options.end_machine = [&boots](init_protocol::EndAction action, const std::string& reason) {
     boots.EndMachine(action, /*force=*/false, reason, [](const absl::Status& status) {
       if (!status.ok()) Log("error: end the machine: ", status.message());
@@ -237,9 +243,9 @@ absl::Status Run() {
   // The API before the controllers: a node without network, disk or configuration answers.
   NodeApi api = {runtime, events, init, services, config, logs, boots, installs, upgrades, fetches, versions, boot_id};
   std::vector<std::unique_ptr<grpc::Service>> handlers;
-  for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeFileService,
-                    MakeImageService, MakeLogService, MakeConfigService, MakeInstallService, MakeUpgradeService,
-                    MakeNetworkService}) {
+  for (auto make :
+       {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeFileService, MakeImageService,
+        MakeLogService, MakeConfigService, MakeInstallService, MakeUpgradeService, MakeNetworkService}) {
     handlers.push_back(make(api));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ApiServer> server,

@@ -170,12 +170,69 @@ class FakeEvents : public v1::EventService::Service {
 class FakeConfig : public v1::ConfigService::Service {
  public:
   explicit FakeConfig(FakeState* state) : state_(state) {}
-  grpc::Status GetConfig(grpc::ServerContext*, const v1::GetConfigRequest*, v1::GetConfigResponse* response) override {
+  grpc::Status GetConfig(grpc::ServerContext*, const v1::GetConfigRequest* request,
+                         v1::GetConfigResponse* response) override {
+    std::lock_guard<std::mutex> lock(state_->mutex);
+    response->set_yaml(state_->config);
+    response->set_generation(request->generation() == 0 ? 3 : request->generation());
+    response->set_source("api");
+    return grpc::Status::OK;
+  }
+  grpc::Status GetConfigText(grpc::ServerContext*, const v1::GetConfigTextRequest*,
+                             v1::GetConfigTextResponse* response) override {
     std::lock_guard<std::mutex> lock(state_->mutex);
     response->set_yaml(state_->config);
     response->set_generation(3);
-    response->set_source("api");
+    return state_->answer;
+  }
+  grpc::Status ConfigHistory(grpc::ServerContext*, const v1::ConfigHistoryRequest*,
+                             v1::ConfigHistoryResponse* response) override {
+    v1::ConfigGeneration* trial = response->add_generations();
+    trial->set_generation(4);
+    trial->set_source("api");
+    trial->set_state(v1::CONFIG_GENERATION_STATE_TRYING);
+    trial->mutable_try_deadline()->set_seconds(1'700'000'060);
+    trial->mutable_applied()->set_seconds(1'700'000'000);
+    trial->set_applied_by("alice (admin)");
+    trial->set_sha256(std::string(64, 'a'));
+    v1::ConfigGeneration* good = response->add_generations();
+    good->set_generation(3);
+    good->set_source("install");
+    good->set_state(v1::CONFIG_GENERATION_STATE_KEPT);
+    good->set_last_good(true);
+    good->mutable_applied()->set_seconds(1'600'000'000);
+    good->set_sha256(std::string(64, 'b'));
     return grpc::Status::OK;
+  }
+  grpc::Status DiffConfig(grpc::ServerContext*, const v1::DiffConfigRequest* request,
+                          v1::DiffConfigResponse* response) override {
+    state_->Record(absl::StrCat("diff ", request->ShortDebugString()));
+    if (request->yaml().find("bad") != std::string::npos) {
+      return {grpc::StatusCode::INVALID_ARGUMENT, "2:5: network.bad: unknown key"};
+    }
+    if (request->yaml() != state_->config) response->set_diff("--- running\n+++ given\n");
+    return grpc::Status::OK;
+  }
+  grpc::Status PatchConfig(grpc::ServerContext*, const v1::PatchConfigRequest* request,
+                           v1::PatchConfigResponse* response) override {
+    state_->Record(absl::StrCat("patch ", request->ShortDebugString()));
+    if (request->patch().find("bad") != std::string::npos) {
+      return {grpc::StatusCode::INVALID_ARGUMENT, "the configuration is refused\nnetwork.bad: unknown key"};
+    }
+    response->set_generation(4);
+    response->add_plan("set the host name x");
+    return grpc::Status::OK;
+  }
+  grpc::Status ConfirmConfig(grpc::ServerContext*, const v1::ConfirmConfigRequest* request,
+                             v1::ConfirmConfigResponse*) override {
+    state_->Record(absl::StrCat("confirm ", request->generation()));
+    return state_->answer;
+  }
+  grpc::Status RevertConfig(grpc::ServerContext*, const v1::RevertConfigRequest* request,
+                            v1::RevertConfigResponse* response) override {
+    state_->Record(absl::StrCat("revert ", request->generation()));
+    response->set_generation(request->generation() == 0 ? 3 : 5);
+    return state_->answer;
   }
   grpc::Status ValidateConfig(grpc::ServerContext*, const v1::ValidateConfigRequest* request,
                               v1::ValidateConfigResponse* response) override {
@@ -193,12 +250,19 @@ class FakeConfig : public v1::ConfigService::Service {
   grpc::Status ApplyConfig(grpc::ServerContext*, const v1::ApplyConfigRequest* request,
                            v1::ApplyConfigResponse* response) override {
     state_->Record(
-        absl::StrCat("apply ", v1::ApplyMode_Name(request->mode()), " validate_only=", request->validate_only()));
+        absl::StrCat("apply ", v1::ApplyMode_Name(request->mode()), " validate_only=", request->validate_only(),
+                     request->has_try_timeout() ? absl::StrCat(" for=", request->try_timeout().seconds()) : "",
+                     request->has_if_generation() ? absl::StrCat(" if=", request->if_generation()) : ""));
+    {
+      std::lock_guard<std::mutex> lock(state_->mutex);
+      state_->applied = request->yaml();
+    }
     if (request->yaml().find("bad") != std::string::npos) {
       return {grpc::StatusCode::INVALID_ARGUMENT, "2:5: network.bad: unknown key\n3:1: kind: missing"};
     }
     response->set_generation(4);
     response->add_plan("restart chronyd");
+    if (request->mode() == v1::APPLY_MODE_TRY) response->mutable_try_deadline()->set_seconds(1'700'000'060);
     return grpc::Status::OK;
   }
 

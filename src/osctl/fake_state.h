@@ -61,6 +61,7 @@ struct FakeState {
   std::vector<v1::Omission> omissions;  // of every answer about files
   std::string imported;
   std::string config = "kind: MachineConfig\n";
+  std::string applied;                     // the last one
   grpc::Status answer = grpc::Status::OK;  // of every unary call
   FakeStaging staging;
   std::function<grpc::Status()> on_activate;  // what activating or rolling back does; with the lock held

@@ -47,7 +47,7 @@ ServiceSet AllServices(const config::v1::MachineConfig* config, const Facts& fac
   }
   if (config == nullptr) return set;
   Append(ApidFiles(*config), &set.files);
-  if (!facts.data_ready) return set;  // the rest keeps things below /var
+  if (!facts.data_ready || facts.maintenance) return set;  // the rest keeps things below /var
   if (std::vector<std::string> servers = TimeServers(*config, facts); !servers.empty()) {
     Append(ChronydDirectories(), &set.directories);
     Append(ChronydFiles(servers), &set.files);

@@ -22,6 +22,8 @@ inline constexpr char kPath[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 struct Facts {
   // The config was loaded, disks were looked at, and /var is there.
   bool data_ready = false;
+  // Every configuration broke its boots: the API runs, and no workload.
+  bool maintenance = false;
   // The node's name; empty until it is known.
   std::string hostname;
   // Links that ask DHCP.

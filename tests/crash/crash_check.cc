@@ -36,6 +36,7 @@ void State(const std::string& folder) {
   absl::StatusOr<bool> promoted = machined::ConfigStore(folder + "/config").PromoteStaged("the next boot", absl::Now());
   Say(absl::StrCat("staged ", promoted.ok() ? (*promoted ? "yes" : "no") : std::string(promoted.status().message())));
   for (const machined::Generation& generation : machined::ConfigStore(folder + "/config").List(&damaged)) {
+    if (generation.fate != machined::Generation::Fate::kApplied) continue;  // over with the boot
     Say(absl::StrCat("config ", generation.number, " ", machined::Sha256Hex(generation.yaml)));
   }
   absl::StatusOr<machined::BootHistory> history = machined::BootHistory::Load(folder + "/boots");

@@ -10,7 +10,7 @@ import saved
 import scenarios
 import states
 
-NAMES = ("config", "staged-config", "boots", "failures")
+NAMES = ("config", "staged-config", "tried-config", "boots", "failures")
 
 
 def scenario(name: str) -> scenarios.Scenario:

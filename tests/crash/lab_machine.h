@@ -54,6 +54,7 @@ absl::StatusOr<Scenario> FindScenario(const std::string& name);
 // lab_state.cc: what is kept on STELE-STATE.
 absl::Status Config(Machine& machine);
 absl::Status StagedConfig(Machine& machine);
+absl::Status TriedConfig(Machine& machine);
 absl::Status Boots(Machine& machine);
 absl::Status Failures(Machine& machine);
 

@@ -116,6 +116,7 @@ constexpr Scenario kScenarios[] = {
     {"rollback-good", RollbackGood},
     {"config", Config},
     {"staged-config", StagedConfig},
+    {"tried-config", TriedConfig},
     {"boots", Boots},
     {"failures", Failures},
     {"install", Install, Needs::kWholeDisk},

@@ -44,6 +44,23 @@ absl::Status StagedConfig(Machine& machine) {
   return machine.Mark("saved-2");
 }
 
+// Trials: a save that counts is an applied one, a confirmed one, an applied one; trials that end otherwise change
+// nothing.
+absl::Status TriedConfig(Machine& machine) {
+  machined::ConfigStore store(absl::StrCat(kState, "/config"));
+  auto text = [](int number) { return absl::StrCat("machine:\n  hostname: node-", number, "\n"); };
+  auto tried = [&](int number) {
+    return store.Try({.source = "api", .yaml = text(number), .boot = "boot-1", .until = absl::Hours(1)});
+  };
+  RETURN_IF_ERROR(Marked(machine, 1, [&] { return store.Save(text(1), "api", absl::UnixEpoch()).status(); }));
+  ASSIGN_OR_RETURN(machined::Generation confirmed, tried(2));
+  RETURN_IF_ERROR(Marked(machine, 2, [&] { return store.Confirm(confirmed.number).status(); }));
+  ASSIGN_OR_RETURN(machined::Generation reverted, tried(9));
+  RETURN_IF_ERROR(store.Revert(reverted.number, "was reverted"));
+  RETURN_IF_ERROR(tried(9).status());
+  return Marked(machine, 3, [&] { return store.Save(text(3), "api", absl::UnixEpoch()).status(); });
+}
+
 // Twenty-three boots, more than are kept; each is begun and ended. The (2n-1)th save begins the nth boot, the (2n)th
 // ends it.
 absl::Status Boots(Machine& machine) {

@@ -46,6 +46,12 @@ def faults(scenario: str, found: dict[str, list[str]], least: int, most: int) ->
         texts = {"none" if number == 0 else config_line(0, staged_text(number)).split()[1] for number in allowed}
         if newest.split()[1] not in texts:
             problems.append(f"generation {newest.split()[0]} is none of {sorted(allowed)}")
+    elif scenario == "tried-config":
+        # What counts in another boot. Numbers go on with every trial: texts are compared.
+        newest = max(found.get("config", []), key=lambda line: int(line.split()[0]), default="0 none")
+        texts = {"none" if number == 0 else config_line(0, staged_text(number)).split()[1] for number in saves}
+        if newest.split()[1] not in texts:
+            problems.append(f"generation {newest.split()[0]} is none of saves {least} to {most}")
     else:
         problems += _configs(found.get("config", []), least, most)
     return problems

@@ -81,7 +81,7 @@ def test_a_cut_upgrade_is_carried_on():
         assert resume.again(state, recording, WORK / "resume") == ""
 
 
-@pytest.mark.parametrize("name", ["config", "boots"])
+@pytest.mark.parametrize("name", ["config", "tried-config", "boots"])
 def test_saved_state_is_old_or_new(name):
     recording = explore.record(WORK / name, explore_state.scenario(name))
     report = explore_state.run(recording, BUDGET, WORK / "ext4", most=30)

@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -194,6 +195,29 @@ class Node:
             for item in value.get("resources", value.get("items", [value])) if isinstance(value, dict) else value:
                 found[item["id"]] = item
         return found
+
+    def pretend_boot(self, boot_id):
+        """What machined takes for another boot: the kernel's boot_id, as the node sees it, is another one from now on.
+        Nothing restarts; a kill of machined makes it look."""
+        path = self.root / "usr/share/stele" / boot_id
+        path.write_text(boot_id + "\n")
+        program = ("import ctypes, os, sys\n"
+                   "libc = ctypes.CDLL(None, use_errno=True)\n"
+                   "fd = os.open(f'/proc/{sys.argv[1]}/ns/mnt', os.O_RDONLY)\n"
+                   "source, target = sys.argv[2].encode(), b'/proc/sys/kernel/random/boot_id'\n"
+                   "ok = libc.setns(fd, 0) == 0 and libc.mount(source, target, None, 4096, None) == 0\n"
+                   "sys.exit(0 if ok else os.strerror(ctypes.get_errno()))\n")
+        subprocess.run([sys.executable, "-c", program, str(self.pid), f"/usr/share/stele/{boot_id}"], check=True)
+
+    def kill_machined(self):
+        """kill -9, and waits until another one answers."""
+        before = self.pids("machined")
+        os.kill(before[0], signal.SIGKILL)
+        self.wait("machined is back", lambda: self.pids("machined") not in ([], before))
+        self.wait_api()
+
+    def events(self):
+        return self.osctl("events")
 
     def services(self):
         return {name: item["body"] for name, item in self.get("services").items()}

@@ -58,10 +58,22 @@ inline constexpr Method<Flow::kServerStream, v1::StreamEventsRequest, v1::Stream
 
 inline constexpr Method<Flow::kUnary, v1::GetConfigRequest, v1::GetConfigResponse> kGetConfig{
     "/stele.machine.v1.ConfigService/GetConfig"};
+inline constexpr Method<Flow::kUnary, v1::GetConfigTextRequest, v1::GetConfigTextResponse> kGetConfigText{
+    "/stele.machine.v1.ConfigService/GetConfigText"};
+inline constexpr Method<Flow::kUnary, v1::ConfigHistoryRequest, v1::ConfigHistoryResponse> kConfigHistory{
+    "/stele.machine.v1.ConfigService/ConfigHistory"};
+inline constexpr Method<Flow::kUnary, v1::DiffConfigRequest, v1::DiffConfigResponse> kDiffConfig{
+    "/stele.machine.v1.ConfigService/DiffConfig"};
 inline constexpr Method<Flow::kUnary, v1::ValidateConfigRequest, v1::ValidateConfigResponse> kValidateConfig{
     "/stele.machine.v1.ConfigService/ValidateConfig"};
 inline constexpr Method<Flow::kUnary, v1::ApplyConfigRequest, v1::ApplyConfigResponse> kApplyConfig{
     "/stele.machine.v1.ConfigService/ApplyConfig"};
+inline constexpr Method<Flow::kUnary, v1::PatchConfigRequest, v1::PatchConfigResponse> kPatchConfig{
+    "/stele.machine.v1.ConfigService/PatchConfig"};
+inline constexpr Method<Flow::kUnary, v1::ConfirmConfigRequest, v1::ConfirmConfigResponse> kConfirmConfig{
+    "/stele.machine.v1.ConfigService/ConfirmConfig"};
+inline constexpr Method<Flow::kUnary, v1::RevertConfigRequest, v1::RevertConfigResponse> kRevertConfig{
+    "/stele.machine.v1.ConfigService/RevertConfig"};
 
 inline constexpr Method<Flow::kServerStream, v1::ListFilesRequest, v1::ListFilesResponse> kListFiles{
     "/stele.machine.v1.FileService/ListFiles"};

@@ -50,6 +50,12 @@ TEST(Methods, AreTheProtos) {
   Check(method::kReadFile);
   Check(method::kArchive);
   Check(method::kDiskUsage);
+  Check(method::kGetConfigText);
+  Check(method::kConfigHistory);
+  Check(method::kDiffConfig);
+  Check(method::kPatchConfig);
+  Check(method::kConfirmConfig);
+  Check(method::kRevertConfig);
   Check(method::kImportImage);
   Check(method::kStageImage);
   Check(method::kFetchImage);
@@ -67,8 +73,8 @@ TEST(Methods, AreTheProtos) {
   for (const auto* message :
        {v1::VersionRequest::descriptor(), v1::GetRequest::descriptor(), v1::StartServiceRequest::descriptor(),
         v1::ReadLogRequest::descriptor(), v1::StreamEventsRequest::descriptor(), v1::GetConfigRequest::descriptor(),
-         v1::ListFilesRequest::descriptor(), v1::ImportImageRequest::descriptor(), v1::StageImageRequest::descriptor(),
-         v1::InstallRequest::descriptor(), v1::PingRequest::descriptor()}) {
+        v1::ListFilesRequest::descriptor(), v1::ImportImageRequest::descriptor(), v1::StageImageRequest::descriptor(),
+        v1::InstallRequest::descriptor(), v1::PingRequest::descriptor()}) {
     const auto* service = message->file()->service(0);
     for (int i = 0; i < service->method_count(); ++i) {
       EXPECT_EQ(checked.count(service->method(i)->full_name()), 1u) << service->method(i)->full_name();

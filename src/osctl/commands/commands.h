@@ -22,17 +22,25 @@ Command ConfigCommand();
 Command ContextCommand();
 Command DmesgCommand();
 Command DuCommand();
+Command EditCommand();
 Command EventsCommand();
+Command GenClientCommand();
 Command GenCommand();
+Command GenConfigCommand();
+Command GenNodeCommand();
+Command GenPkiCommand();
+Command GenReferenceCommand();
 Command GetCommand();
 Command HelpCommand();
 Command ImageCommand();
+Command InspectImageCommand();
 Command InstallCommand();
 Command LogsCommand();
 Command LsCommand();
-Command ReadCommand();
+Command PatchCommand();
 Command PingCommand();
 Command ProbeCommand();
+Command ReadCommand();
 Command RebootCommand();
 Command ResetCommand();
 Command ResolveCommand();
@@ -41,20 +49,7 @@ Command ServiceCommand();
 Command ShutdownCommand();
 Command TracerouteCommand();
 Command UpgradeCommand();
-Command VersionCommand();
-
-// `osctl __complete WORDS…`: what fits the last word. The words are no whole command line yet.
-ExitCode Complete(Session& session, GlobalOptions* options, const std::vector<std::string>& words);
-
-// Parts of `osctl image`.
-Command InspectImageCommand();
 Command VerifyImageCommand();
-
-// Parts of `osctl gen`.
-Command GenClientCommand();
-Command GenConfigCommand();
-Command GenNodeCommand();
-Command GenPkiCommand();
-Command GenReferenceCommand();
+Command VersionCommand();
 
 }  // namespace stele::osctl

@@ -239,6 +239,80 @@ TEST_F(CommandsTest, ConfigApply) {
   EXPECT_THAT(bad.err, HasSubstr("bad.yaml:3:1: kind: missing\n"));
 }
 
+TEST_F(CommandsTest, ConfigOnTrial) {
+  std::string good = directory_.File("good.yaml", "good\n");
+  EXPECT_EQ(Osctl({"apply", "-f", good, "--mode", "try", "--timeout", "90s"}).err,
+            "generation 4 is on trial until 2023-11-14T22:14:20Z: `osctl config confirm 4` keeps it\n");
+  Osctl({"apply", "-f", good, "--mode", "try"});
+  EXPECT_EQ(Osctl({"config", "confirm", "4"}).err, "generation 4 stays\n");
+  EXPECT_EQ(Osctl({"config", "revert"}).err, "the trial is over: generation 3 runs again\n");
+  EXPECT_EQ(Osctl({"config", "revert", "2"}).err, "generation 2 runs again, as generation 5\n");
+  EXPECT_EQ(Osctl({"config", "confirm"}).code, 2);
+  EXPECT_THAT(node_->state().calls,
+              ElementsAre("apply APPLY_MODE_TRY validate_only=0 for=90", "apply APPLY_MODE_TRY validate_only=0",
+                          "confirm 4", "revert 0", "revert 2"));
+}
+
+TEST_F(CommandsTest, ConfigHistory) {
+  EXPECT_EQ(Osctl({"config", "history"}).out,
+            "GENERATION  STATE            SOURCE   APPLIED               BY             SHA256        MESSAGE\n"
+            "4           Trying           api      2023-11-14T22:13:20Z  alice (admin)  aaaaaaaaaaaa  "
+            "until 2023-11-14T22:14:20Z unless confirmed\n"
+            "3           Kept, last good  install  2020-09-13T12:26:40Z  -              bbbbbbbbbbbb  -\n");
+  EXPECT_THAT(Osctl({"config", "history", "-o", "json"}).out, HasSubstr("\"lastGood\": true"));
+  EXPECT_THAT(Osctl({"config", "get", "--generation", "2", "-o", "json"}).out, HasSubstr("\"generation\": \"2\""));
+}
+
+TEST_F(CommandsTest, ConfigDiff) {
+  std::string good = directory_.File("good.yaml", "good\n");
+  EXPECT_EQ(Osctl({"config", "diff", "-f", good}).out, "--- running\n+++ given\n");
+  EXPECT_EQ(Osctl({"config", "diff", "-f", directory_.File("same.yaml", "kind: MachineConfig\n")}).err,
+            "nothing differs\n");
+  EXPECT_EQ(Osctl({"config", "diff", "-f", directory_.File("bad.yaml", "bad\n")}).code, 7);
+  EXPECT_EQ(Osctl({"config", "diff", "--from", "2", "--to", "3"}).code, 0);
+  EXPECT_EQ(node_->state().calls.back(), "diff from_generation: 2 to_generation: 3");
+  EXPECT_EQ(Osctl({"config", "diff"}).code, 2);
+  EXPECT_EQ(Osctl({"config", "diff", "-f", good, "--to", "3"}).code, 2);
+}
+
+TEST_F(CommandsTest, Patch) {
+  Outcome run = Osctl({"patch", "-p", "{network: {hostname: x}}"});
+  EXPECT_EQ(run.out, "set the host name x\n");
+  EXPECT_EQ(run.err, "applied as generation 4\n");
+  Osctl({"patch", "--type", "json", "-f", directory_.File("patch.json", "[]"), "--mode", "staged", "--dry-run"});
+  EXPECT_THAT(node_->state().calls,
+              ElementsAre("patch patch: \"{network: {hostname: x}}\" type: PATCH_TYPE_MERGE mode: APPLY_MODE_AUTO",
+                          "patch patch: \"[]\" type: PATCH_TYPE_JSON mode: APPLY_MODE_STAGED validate_only: true"));
+  Outcome bad = Osctl({"config", "patch", "-p", "bad: 1"});
+  EXPECT_EQ(bad.code, 7);
+  EXPECT_THAT(bad.err, HasSubstr("patch:network.bad: unknown key\n"));
+  EXPECT_EQ(Osctl({"patch"}).code, 2);
+  EXPECT_EQ(Osctl({"patch", "-p", "{}", "-f", "x"}).code, 2);
+}
+
+TEST_F(CommandsTest, Edit) {
+  auto edit = [&](const std::string& editor) {
+    return RunOsctl({"edit"},
+                    {{"OSCTLCONFIG", keys() + "/osctl.yaml"}, {"EDITOR", editor}, {"TMPDIR", directory_.path()}});
+  };
+  auto left = [&] {
+    return ::system(absl::StrCat("ls ", directory_.path(), "/osctl-edit-* >/dev/null 2>&1").c_str()) == 0;
+  };
+  EXPECT_EQ(edit("true").err, "nothing was changed\n");
+  Outcome broken = edit("false");
+  EXPECT_EQ(broken.code, 8);
+  EXPECT_THAT(broken.err, HasSubstr("the editor (false) ended with exit 1; nothing was changed"));
+  EXPECT_THAT(node_->state().calls, ElementsAre());
+  EXPECT_EQ(edit("sed -i s/Machine/Changed/").err, "applied as generation 4\n");
+  EXPECT_THAT(node_->state().calls, ElementsAre("apply APPLY_MODE_AUTO validate_only=0 if=3"));
+  EXPECT_EQ(node_->state().applied, "kind: ChangedConfig\n");
+  EXPECT_FALSE(left());
+  Outcome bad = edit("sed -i s/Machine/bad/");
+  EXPECT_EQ(bad.code, 7);
+  EXPECT_THAT(bad.err, HasSubstr("mend it and `osctl apply -f " + directory_.path() + "/osctl-edit-"));
+  EXPECT_TRUE(left());
+}
+
 TEST_F(CommandsTest, ConfigFilesOfTheWrongKind) {
   EXPECT_EQ(Osctl({"apply", "-f", "/nonexistent"}).code, 8);
   Outcome large = Osctl({"apply", "-f", directory_.File("large.yaml", std::string(10 << 20, '#'))});
