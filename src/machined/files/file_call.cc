@@ -18,8 +18,9 @@ grpc::ByteBuffer Encode(const google::protobuf::MessageLite& message) {
 
 }  // namespace
 
-FileCall::FileCall(grpc::CallbackServerContext* context, std::shared_ptr<std::atomic<int>> under_way, Work work)
-    : context_(context), under_way_(std::move(under_way)), work_(std::move(work)) {
+FileCall::FileCall(grpc::CallbackServerContext* context, std::shared_ptr<std::atomic<int>> under_way,
+                   absl::Duration stall, Work work)
+    : context_(context), under_way_(std::move(under_way)), stall_(stall), work_(std::move(work)) {
   if (under_way_->fetch_add(1) >= kMaxFileCalls) {
     Finish({grpc::StatusCode::RESOURCE_EXHAUSTED,
             absl::StrCat("the node reads files for ", kMaxFileCalls, " calls already: try again when one has ended")});
@@ -83,11 +84,10 @@ void FileCall::Run() {
 }
 
 absl::Status FileCall::AwaitWritten(std::unique_lock<std::mutex>& lock) {
-  bool taken =
-      changed_.wait_for(lock, absl::ToChronoNanoseconds(kMaxFileStall), [this] { return !writing_ || cancelled_; });
+  bool taken = changed_.wait_for(lock, absl::ToChronoNanoseconds(stall_), [this] { return !writing_ || cancelled_; });
   if (taken) return KeepGoing();
   context_->TryCancel();
-  return absl::DeadlineExceededError("the client took nothing for 5 minutes");
+  return absl::DeadlineExceededError("the client took nothing for too long");
 }
 
 }  // namespace stele::machined

@@ -18,9 +18,6 @@ namespace stele::machined {
 
 // Calls at a time: each has a thread while it lasts.
 inline constexpr int kMaxFileCalls = 16;
-// A client that takes nothing for so long holds a place that others want.
-inline constexpr absl::Duration kMaxFileStall = absl::Minutes(5);
-
 // Made with new; runs `work` on its thread, and deletes itself when the call has ended. At most one message waits for
 // the client while the next one is made, so a slow client is a slow walk. Messages go out as bytes, so that one class
 // serves all calls.
@@ -28,8 +25,10 @@ class FileCall : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
   using Work = std::function<absl::Status(FileCall&)>;
 
-  // `under_way` counts the calls there are.
-  FileCall(grpc::CallbackServerContext* context, std::shared_ptr<std::atomic<int>> under_way, Work work);
+  // `under_way` counts the calls there are. A client that takes nothing for `stall` is given up: it holds a place that
+  // others want.
+  FileCall(grpc::CallbackServerContext* context, std::shared_ptr<std::atomic<int>> under_way, absl::Duration stall,
+           Work work);
 
   // All three on the call's thread. Waits until the message before this one is on its way.
   absl::Status Send(const google::protobuf::MessageLite& message);
@@ -48,6 +47,7 @@ class FileCall : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
 
   grpc::CallbackServerContext* context_;
   std::shared_ptr<std::atomic<int>> under_way_;
+  const absl::Duration stall_;
   const Work work_;
   grpc::ByteBuffer message_;  // gRPC's while it writes
   std::mutex mutex_;

@@ -95,9 +95,9 @@ class FileServiceTest : public FileTest {
     FileTest::TearDown();
   }
 
-  void Serve(const std::string& top, absl::Span<const FileRule> rules) {
+  void Serve(const std::string& top, absl::Span<const FileRule> rules, absl::Duration stall = kMaxFileStall) {
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
-    service_ = MakeFileService(top, rules);
+    service_ = MakeFileService(top, rules, stall);
     grpc::ServerBuilder builder;
     std::string address = absl::StrCat("unix:", folder_, "/socket-", ++servers_);
     builder.AddListeningPort(address, grpc::InsecureServerCredentials());

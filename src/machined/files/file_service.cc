@@ -146,7 +146,8 @@ using RawFileService = machine::v1::FileService::WithRawCallbackMethod_ListFiles
 
 class FileService final : public RawFileService {
  public:
-  FileService(std::string top, absl::Span<const FileRule> rules) : top_(std::move(top)), rules_(rules) {}
+  FileService(std::string top, absl::Span<const FileRule> rules, absl::Duration stall)
+      : top_(std::move(top)), rules_(rules), stall_(stall) {}
 
   using Reactor = grpc::ServerWriteReactor<grpc::ByteBuffer>;
   Reactor* ListFiles(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override {
@@ -172,7 +173,7 @@ class FileService final : public RawFileService {
     bool parsed = request.ParseFromZeroCopyStream(&reader);
     absl::StatusOr<Caller> caller = CallerFrom(*context);
     return new FileCall(
-        context, under_way_,
+        context, under_way_, stall_,
         [this, caller, doing, parsed, request = std::move(request), then](FileCall& call) -> absl::Status {
           RETURN_IF_ERROR(caller.status());
           if (!parsed) return absl::InvalidArgumentError("the request is none, or its path is no UTF-8");
@@ -296,13 +297,15 @@ class FileService final : public RawFileService {
 
   const std::string top_;
   const absl::Span<const FileRule> rules_;
+  const absl::Duration stall_;
   std::shared_ptr<std::atomic<int>> under_way_ = std::make_shared<std::atomic<int>>(0);
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeFileService(std::string top, absl::Span<const FileRule> rules) {
-  return std::make_unique<FileService>(std::move(top), rules);
+std::unique_ptr<grpc::Service> MakeFileService(std::string top, absl::Span<const FileRule> rules,
+                                               absl::Duration stall) {
+  return std::make_unique<FileService>(std::move(top), rules, stall);
 }
 
 std::unique_ptr<grpc::Service> MakeFileService(NodeApi&) { return MakeFileService("/", NodeFileRules()); }

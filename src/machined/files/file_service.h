@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "machined/files/file_rules.h"
 
@@ -13,7 +14,11 @@ class Service;
 
 namespace stele::machined {
 
+// How long a client may take nothing of what waits for it.
+inline constexpr absl::Duration kMaxFileStall = absl::Minutes(5);
+
 // Serves what is below the directory `top` as if that were "/". `rules` outlives it.
-std::unique_ptr<grpc::Service> MakeFileService(std::string top, absl::Span<const FileRule> rules);
+std::unique_ptr<grpc::Service> MakeFileService(std::string top, absl::Span<const FileRule> rules,
+                                               absl::Duration stall = kMaxFileStall);
 
 }  // namespace stele::machined

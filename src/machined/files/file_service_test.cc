@@ -214,6 +214,30 @@ TEST_F(FileServiceTest, CallsEndWithTheirClients) {
   EXPECT_TRUE(Soon([&] { return Threads() < before + kMaxFileCalls / 2; })) << Threads() << ", " << before << " before";
 }
 
+// All places are taken by clients that read nothing and do not end: they are given up.
+TEST_F(FileServiceTest, StalledClientsAreGivenUp) {
+  Serve(top_, kTestRules, absl::Milliseconds(300));
+  Put("/logs/large", "");
+  ASSERT_EQ(::truncate(Real("/logs/large").c_str(), 64 << 20), 0);
+  machine::v1::ReadFileRequest request;
+  request.set_path("/logs/large");
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<machine::v1::ReadFileResponse>>> readers;
+  machine::v1::ReadFileResponse response;
+  for (int i = 0; i < kMaxFileCalls; ++i) {
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    Become(*contexts.back(), "reader");
+    readers.push_back(stub_->ReadFile(contexts.back().get(), request));
+    ASSERT_TRUE(readers.back()->Read(&response));
+  }
+  EXPECT_TRUE(Soon([&] { return ReadFile("/open/file").status.ok(); }));
+  for (auto& reader : readers) {
+    while (reader->Read(&response)) {
+    }
+    EXPECT_FALSE(reader->Finish().ok());
+  }
+}
+
 TEST_F(FileServiceTest, ACancelledWalkStops) {
   for (int i = 0; i < 3000; ++i) Put(absl::StrCat("/data/", i), "");
   for (int turn = 0; turn < 20; ++turn) {
