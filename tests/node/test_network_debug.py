@@ -431,3 +431,32 @@ def test_capture_is_for_administrators(node):
     assert done.returncode == 0, done.stderr
     done = run("capture", "-w", node.folder / "no.pcap")
     assert done.returncode == 5, done.stderr
+
+
+def test_capture_for_a_client_that_does_not_read_costs_nothing_but_packets(lab, node):
+    """What does not fit is dropped and counted; the node waits with a few megabytes and answers others."""
+    reader, writer = os.pipe()
+    capture = node.popen_inside(BIN / "osctl", "capture", "-i", "lo", "udp port 7790", env=node.environment(), stdout=writer,
+                                stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert capture.stderr.readline() == "osctl: capturing; Ctrl-C ends it\n"
+    code = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nfor _ in range(4000):\n    s.sendto(bytes(9000), ('127.0.0.1', 7790))"
+    node.inside("/usr/bin/python3", "-c", code, check=True)
+    node.osctl("version", "--timeout", "2s")
+    os.set_blocking(reader, False)
+    data, until = b"", time.monotonic() + 3
+    while time.monotonic() < until:
+        try:
+            data += os.read(reader, 1 << 20)
+        except BlockingIOError:
+            time.sleep(0.05)
+    capture.send_signal(signal.SIGINT)
+    os.set_blocking(reader, True)
+    while more := os.read(reader, 1 << 20):
+        data += more
+    _, err = capture.communicate(timeout=10)
+    os.close(reader)
+    kept, dropped = map(int, re.search(r"(\d+) packets, .* (\d+) dropped", err).groups())
+    (lab.folder / "slow.pcap").write_bytes(data)
+    assert len(packets_of(lab.folder / "slow.pcap")) == kept
+    assert kept + dropped == 4000 and dropped > 0, err

@@ -63,7 +63,8 @@ TEST(Methods, AreTheProtos) {
   for (const auto* message :
        {v1::VersionRequest::descriptor(), v1::GetRequest::descriptor(), v1::StartServiceRequest::descriptor(),
         v1::ReadLogRequest::descriptor(), v1::StreamEventsRequest::descriptor(), v1::GetConfigRequest::descriptor(),
-        v1::ImportImageRequest::descriptor(), v1::StageImageRequest::descriptor(), v1::InstallRequest::descriptor(), v1::PingRequest::descriptor()}) {
+        v1::ImportImageRequest::descriptor(), v1::StageImageRequest::descriptor(), v1::InstallRequest::descriptor(),
+        v1::PingRequest::descriptor()}) {
     const auto* service = message->file()->service(0);
     for (int i = 0; i < service->method_count(); ++i) {
       EXPECT_EQ(checked.count(service->method(i)->full_name()), 1u) << service->method(i)->full_name();
