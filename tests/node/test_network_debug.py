@@ -148,9 +148,11 @@ def test_a_client_that_dies_takes_its_work_with_it(node):
 
     node.wait("nothing is at work", lambda: nothing_is_at_work() and calls() == 0)
     clients = [start_osctl(node, "ping", "10.77.1.1"), start_osctl(node, "ping", "fd77:1::1"),
-               start_osctl(node, "capture", "-i", "eth-lab", "udp port 9"), start_osctl(node, "traceroute", "10.77.1.99", "-W", "10s")]
-    node.wait("all four are at work", lambda: sockets(node, "raw") == 2 and sockets(node, "raw6") == 1 and sockets(node, "packet") == 1)
-    assert calls() == 4
+               start_osctl(node, "capture", "-i", "eth-lab", "udp port 9"), start_osctl(node, "traceroute", "10.77.1.99", "-W", "10s"),
+               start_osctl(node, "resolve", "far.lab", "--server", "10.77.1.3", "-W", "10s"),
+               start_osctl(node, "probe", "tcp", "10.77.1.99:1", "-W", "30s")]
+    node.wait("all are at work", lambda: sockets(node, "raw") == 2 and sockets(node, "raw6") == 1 and sockets(node, "packet") == 1
+              and calls() == 6)
     for client in clients:
         client.kill()
         client.communicate()
