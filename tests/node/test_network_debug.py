@@ -148,9 +148,11 @@ def test_a_client_that_dies_takes_its_work_with_it(node):
 
     node.wait("nothing is at work", lambda: nothing_is_at_work() and calls() == 0)
     clients = [start_osctl(node, "ping", "10.77.1.1"), start_osctl(node, "ping", "fd77:1::1"),
-               start_osctl(node, "capture", "-i", "eth-lab", "udp port 9"), start_osctl(node, "traceroute", "10.77.1.99", "-W", "10s")]
-    node.wait("all four are at work", lambda: sockets(node, "raw") == 2 and sockets(node, "raw6") == 1 and sockets(node, "packet") == 1)
-    assert calls() == 4
+               start_osctl(node, "capture", "-i", "eth-lab", "udp port 9"), start_osctl(node, "traceroute", "10.77.1.99", "-W", "10s"),
+               start_osctl(node, "resolve", "far.lab", "--server", "10.77.1.3", "-W", "10s"),
+               start_osctl(node, "probe", "tcp", "10.77.1.99:1", "-W", "30s")]
+    node.wait("all are at work", lambda: sockets(node, "raw") == 2 and sockets(node, "raw6") == 1 and sockets(node, "packet") == 1
+              and calls() == 6)
     for client in clients:
         client.kill()
         client.communicate()
@@ -431,3 +433,32 @@ def test_capture_is_for_administrators(node):
     assert done.returncode == 0, done.stderr
     done = run("capture", "-w", node.folder / "no.pcap")
     assert done.returncode == 5, done.stderr
+
+
+def test_capture_for_a_client_that_does_not_read_costs_nothing_but_packets(lab, node):
+    """What does not fit is dropped and counted; the node waits with a few megabytes and answers others."""
+    reader, writer = os.pipe()
+    capture = node.popen_inside(BIN / "osctl", "capture", "-i", "lo", "udp port 7790", env=node.environment(), stdout=writer,
+                                stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert capture.stderr.readline() == "osctl: capturing; Ctrl-C ends it\n"
+    code = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nfor _ in range(4000):\n    s.sendto(bytes(9000), ('127.0.0.1', 7790))"
+    node.inside("/usr/bin/python3", "-c", code, check=True)
+    node.osctl("version", "--timeout", "2s")
+    os.set_blocking(reader, False)
+    data, until = b"", time.monotonic() + 3
+    while time.monotonic() < until:
+        try:
+            data += os.read(reader, 1 << 20)
+        except BlockingIOError:
+            time.sleep(0.05)
+    capture.send_signal(signal.SIGINT)
+    os.set_blocking(reader, True)
+    while more := os.read(reader, 1 << 20):
+        data += more
+    _, err = capture.communicate(timeout=10)
+    os.close(reader)
+    kept, dropped = map(int, re.search(r"(\d+) packets, .* (\d+) dropped", err).groups())
+    (lab.folder / "slow.pcap").write_bytes(data)
+    assert len(packets_of(lab.folder / "slow.pcap")) == kept
+    assert kept + dropped == 4000 and dropped > 0, err

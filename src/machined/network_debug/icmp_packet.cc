@@ -30,7 +30,7 @@ void PutWord(std::string* bytes, size_t at, uint16_t value) {
 // The header's size; 0 when `packet` does not begin with a whole one of IPv4.
 size_t Ip4HeaderSize(absl::string_view packet) {
   if (packet.size() < 20 || Byte(packet, 0) >> 4 != 4) return 0;
-  size_t size = (Byte(packet, 0) & 15) * 4u;
+  size_t size = static_cast<size_t>(Byte(packet, 0) & 15) * 4;
   return size < 20 || size > packet.size() ? 0 : size;
 }
 

@@ -43,18 +43,23 @@ FilterPtr Test(std::vector<sock_filter> load, uint16_t jump, uint32_t operand) {
 // The address at `at` is in the network: its words one by one.
 FilterPtr AddressAt(uint32_t at, const IpPrefix& network) {
   FilterPtr all;
-  for (uint32_t word = 0; word * 4 < network.bytes.size(); ++word) {
+  for (uint32_t word = 0; word < network.bytes.size() / 4; ++word) {
     int bits = std::min<int>(32, network.length - static_cast<int>(word) * 32);
     if (bits <= 0) break;
     uint32_t value = 0;
-    for (uint32_t i = 0; i < 4; ++i) value = value << 8 | static_cast<uint8_t>(network.bytes[word * 4 + i]);
+    for (uint32_t i = 0; i < 4; ++i) value = value << 8 | static_cast<uint8_t>(network.bytes[size_t{word} * 4 + i]);
     std::vector<sock_filter> load = {Load(BPF_W, Net(at + word * 4))};
     uint32_t mask = 0xffffffffu << (32 - bits);
     if (bits < 32) load.push_back({BPF_ALU | BPF_AND | BPF_K, 0, 0, mask});
     FilterPtr test = Test(std::move(load), BPF_JEQ, value & mask);
-    all = all == nullptr ? std::move(test) : And(std::move(all), std::move(test));
+    if (all == nullptr) {
+      all = std::move(test);
+    } else {
+      all = And(std::move(all), std::move(test));
+    }
   }
-  return all == nullptr ? AnyPacket() : std::move(all);
+  if (all == nullptr) all = AnyPacket();
+  return all;
 }
 
 FilterPtr EitherAddress(Direction direction, uint32_t source, uint32_t destination, const IpPrefix& network) {

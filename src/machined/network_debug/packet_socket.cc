@@ -16,7 +16,7 @@ namespace {
 
 // Packets wait here while the client is slow; what is more is dropped and counted.
 constexpr int kReceiveBuffer = 4 << 20;
-constexpr size_t kMacs = 2 * ETH_ALEN;
+constexpr size_t kMacs = size_t{2} * ETH_ALEN;
 constexpr size_t kVlanTag = 4;
 
 // LINKTYPE_LINUX_SLL2: what a packet socket tells of a packet without its link header.
@@ -104,7 +104,7 @@ void PutSll2Header(const sockaddr_ll& from, char* out) {
 
 }  // namespace
 
-absl::StatusOr<PacketSocket> PacketSocket::Open(const std::string& interface, std::vector<sock_filter> program) {
+absl::StatusOr<PacketSocket> PacketSocket::Open(const std::string& interface, const std::vector<sock_filter>& program) {
   uint32_t index = 0;
   LinkType link = LinkType::kLinuxSll2;
   if (interface != "any") {

@@ -17,7 +17,7 @@ class PacketSocket {
  public:
   // Listens on `interface`, or on all with "any". Nothing that `program` refuses ever arrives. NOT_FOUND for an
   // interface that is not there.
-  static absl::StatusOr<PacketSocket> Open(const std::string& interface, std::vector<sock_filter> program);
+  static absl::StatusOr<PacketSocket> Open(const std::string& interface, const std::vector<sock_filter>& program);
 
   int fd() const { return fd_.get(); }
   LinkType link() const { return link_; }

@@ -24,16 +24,10 @@ Command DmesgCommand();
 Command DuCommand();
 Command EditCommand();
 Command EventsCommand();
-Command GenClientCommand();
 Command GenCommand();
-Command GenConfigCommand();
-Command GenNodeCommand();
-Command GenPkiCommand();
-Command GenReferenceCommand();
 Command GetCommand();
 Command HelpCommand();
 Command ImageCommand();
-Command InspectImageCommand();
 Command InstallCommand();
 Command LogsCommand();
 Command LsCommand();
@@ -49,7 +43,20 @@ Command ServiceCommand();
 Command ShutdownCommand();
 Command TracerouteCommand();
 Command UpgradeCommand();
-Command VerifyImageCommand();
 Command VersionCommand();
+
+// `osctl __complete WORDS…`: what fits the last word. The words are no whole command line yet.
+ExitCode Complete(Session& session, GlobalOptions* options, const std::vector<std::string>& words);
+
+// Parts of `osctl image`.
+Command InspectImageCommand();
+Command VerifyImageCommand();
+
+// Parts of `osctl gen`.
+Command GenClientCommand();
+Command GenConfigCommand();
+Command GenNodeCommand();
+Command GenPkiCommand();
+Command GenReferenceCommand();
 
 }  // namespace stele::osctl
