@@ -344,7 +344,7 @@ TEST_F(CommandsTest, Completion) {
   EXPECT_EQ(Osctl({"__complete", "logs", "kub"}).out, "kubelet\n");         // the node was asked
   EXPECT_EQ(Osctl({"__complete", "get", "svc", "c"}).out, "containerd\n");  // by an alias too
   EXPECT_EQ(Osctl({"__complete", "--context", ""}).out, "demo\n");
-  EXPECT_EQ(Osctl({"__complete", "get", "services", "--output="}).out, "table\nwide\njson\nyaml\nname\n");
+  EXPECT_EQ(Osctl({"__complete", "get", "services", "--output="}).out, "table\nwide\njson\nyaml\njsonpath=\nname\n");
   EXPECT_EQ(Osctl({"__complete", "apply", "-f", "x"}).out, ":file\n");
   node_.reset();
   EXPECT_EQ(Osctl({"__complete", "logs", "kub"}).out, "");

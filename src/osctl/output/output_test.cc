@@ -136,15 +136,15 @@ TEST(Resource, BytesDurationsAndLists) {
 
 TEST(Resource, ATypeOfANewerNode) {
   machine::v1::Resource resource;
-  resource.set_type("sensors");
+  resource.set_type("dreams");
   resource.set_id("cpu");
   resource.set_version(9);
-  resource.mutable_body()->set_type_url("type.googleapis.com/stele.resource.v1.Sensor");
+  resource.mutable_body()->set_type_url("type.googleapis.com/stele.resource.v1.Dream");
   resource.mutable_body()->set_value("\x08\x01");
-  EXPECT_EQ(FindResourceType("sensors"), nullptr);
+  EXPECT_EQ(FindResourceType("dreams"), nullptr);
   EXPECT_THAT(ResourceCells(nullptr, resource, Width::kNormal, kNow), ElementsAre("cpu", "9", ""));
   EXPECT_THAT(ToJson(ResourceValue(resource, "n1")),
-              HasSubstr("\"@type\": \"type.googleapis.com/stele.resource.v1.Sensor\",\n    \"value\": \"CAE=\""));
+              HasSubstr("\"@type\": \"type.googleapis.com/stele.resource.v1.Dream\",\n    \"value\": \"CAE=\""));
 }
 
 // Every field of every resource type, against protobuf's own JSON reader.
@@ -179,6 +179,9 @@ void Fill(google::protobuf::Message* message, int depth) {
         break;
       case Field::CPPTYPE_UINT64:
         reflection->SetUInt64(message, field, UINT64_MAX);
+        break;
+      case Field::CPPTYPE_DOUBLE:
+        reflection->SetDouble(message, field, 98.48);
         break;
       case Field::CPPTYPE_ENUM:
         reflection->SetEnumValue(message, field, 1);
