@@ -168,7 +168,7 @@ class TestNode {
 
   // As machined does: replaced by one rename.
   void Write(const std::string& name, const std::string& text) const {
-    std::string path = directory + "/" + name, draft = socket_path + ".draft";
+    std::string path = directory + "/" + name, draft = directory + "/draft";
     std::ofstream(draft) << text;
     if (std::rename(draft.c_str(), path.c_str()) != 0) std::abort();
   }

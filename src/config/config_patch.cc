@@ -53,7 +53,7 @@ YamlTree* Walk(YamlTree* tree, absl::Span<const std::string> steps) {
       tree = tree->Find(step);
     } else if (tree->kind == Kind::kList && !tree->children.empty() &&
                ParseIndex(step, tree->children.size() - 1, &index)) {
-      tree = &tree->children[index].second;
+      tree = &tree->children[index].tree;
     } else {
       return nullptr;
     }
@@ -131,7 +131,7 @@ class Patcher {
       if (YamlTree* there = parent->Find(step)) {
         *there = std::move(value);
       } else {
-        parent->children.emplace_back(step, std::move(value));
+        parent->children.push_back({step, std::move(value)});
       }
       return absl::OkStatus();
     }
@@ -139,7 +139,7 @@ class Patcher {
     if (step != "-" && !ParseIndex(step, parent->children.size(), &index)) {
       return absl::InvalidArgumentError(absl::StrCat(Shown(path_), " is no place in the list"));
     }
-    parent->children.emplace(parent->children.begin() + static_cast<ptrdiff_t>(index), "", std::move(value));
+    parent->children.insert(parent->children.begin() + static_cast<ptrdiff_t>(index), {"", std::move(value)});
     return absl::OkStatus();
   }
 
@@ -151,7 +151,7 @@ class Patcher {
     if (gone == nullptr) return NothingThere(path_);
     YamlTree taken = std::move(*gone);
     parent->children.erase(std::find_if(parent->children.begin(), parent->children.end(),
-                                        [&](const auto& child) { return &child.second == gone; }));
+                                        [&](const auto& child) { return &child.tree == gone; }));
     return taken;
   }
 
@@ -185,13 +185,13 @@ YamlTree MergePatch(YamlTree target, const YamlTree& patch) {
   if (target.kind != Kind::kMap) target = {.kind = Kind::kMap};
   for (const auto& [key, value] : patch.children) {
     auto there = std::find_if(target.children.begin(), target.children.end(),
-                              [&key = key](const auto& child) { return child.first == key; });
+                              [&key = key](const auto& child) { return child.key == key; });
     if (value.is_null()) {
       if (there != target.children.end()) target.children.erase(there);
     } else if (there != target.children.end()) {
-      there->second = MergePatch(std::move(there->second), value);
+      there->tree = MergePatch(std::move(there->tree), value);
     } else {
-      target.children.emplace_back(key, MergePatch(YamlTree(), value));
+      target.children.push_back({key, MergePatch(YamlTree(), value)});
     }
   }
   return target;
@@ -204,7 +204,7 @@ absl::StatusOr<YamlTree> JsonPatch(YamlTree target, const YamlTree& patch) {
   }
   Patcher patcher(std::move(target));
   for (size_t i = 0; i < patch.children.size(); ++i) {
-    RETURN_IF_ERROR(Annotate(patcher.Apply(patch.children[i].second), absl::StrCat("operation ", i)));
+    RETURN_IF_ERROR(Annotate(patcher.Apply(patch.children[i].tree), absl::StrCat("operation ", i)));
   }
   return patcher.Take();
 }

@@ -1,5 +1,8 @@
 #include "config/secrets.h"
 
+#include <random>
+
+#include "absl/strings/str_replace.h"
 #include "config/machine_config_check.h"
 #include "config/proto_to_yaml.h"
 #include "gmock/gmock.h"
@@ -8,6 +11,7 @@
 namespace stele::config {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -72,6 +76,38 @@ TEST(HideSecrets, KeepsAllElseAsWritten) {
   // What is not understood is not shown.
   EXPECT_EQ(HideSecrets(absl::StrCat(kText, "unknown: {key: hush}\n"), v1::MachineConfig()), "");
   EXPECT_EQ(HideSecrets("api: [", v1::MachineConfig()), "");
+}
+
+TEST(HideSecrets, WhateverTheWriting) {
+  std::minstd_rand random(11);
+  auto pick = [&](std::vector<std::string> from) { return from[random() % from.size()]; };
+  int good = 0;
+  for (int round = 0; round < 2000; ++round) {
+    auto filler = [&] { return pick({"", "# ünï 🪨 \t code\n", "\n", "   \n", "# a\n\n# b\n"}); };
+    auto block = [&](int indent) {
+      std::string in(indent + 2, ' ');
+      return pick({"|\n" + in + "hush\n" + in + "  hush # no comment\n", "|-\n" + in + "hüsh hush\n\n\n",
+                   "|+\n" + in + "hush\n\n", ">\n" + in + "hush\n\n" + in + "hush\n", "|2 # said\n" + in + "hush\n",
+                   "'hush ''🪨'\n", "\"hush \\\" \\n\"  # said\n", "hush\n", "hush\n" + in + "hush\n",
+                   "\"hush\n" + in + "hush\" \n", "''\n"});
+    };
+    std::string text =
+        filler() + "apiVersion: v\nkind: k\napi:\n  clientCA: \"ü\"\n" + filler() + "  certificate: C\n  key: " +
+        pick({"hush # said\n", "|\n    hush\n", "|2\n    hush\n\n  # said\n", "'hush'\n", "\"hush\"\n"}) + filler() +
+        "kubelet:\n  kubeconfig: " + block(2) + filler() +
+        "  staticPods:\n  - name: \"n🪨\"\n    manifest: " + pick({"hush", "'hush'", "|\n      hüsh\n      hush"});
+    if (random() % 2 != 0) text += "\n";
+    if (random() % 3 == 0) text = absl::StrReplaceAll(text, {{"\n", "\r\n"}});
+    v1::MachineConfig config;
+    if (!ParseYaml(text, {}, &config).empty()) continue;  // a tab here, a break there
+    ++good;
+    std::string hidden = HideSecrets(text, config);
+    ASSERT_THAT(hidden, AllOf(Not(HasSubstr("hush")), Not(HasSubstr("hüsh")), Not(IsEmpty()))) << text;
+    RestoredText restored = RestoreSecrets(hidden, config);
+    ASSERT_THAT(restored.problems, IsEmpty()) << text << hidden << ToString(restored.problems.front());
+    ASSERT_EQ(Parse(restored.yaml).DebugString(), config.DebugString()) << text << hidden << restored.yaml;
+  }
+  EXPECT_GT(good, 1000);
 }
 
 TEST(RestoreSecrets, PutsThemBackWhereTheyWere) {

@@ -177,7 +177,7 @@ class Reader {
       return ReportAndSkip(path, absl::StrCat("expected ", ExpectedElement(field), ", found a ",
                                               events_.type() == YAML_SEQUENCE_START_EVENT ? "list" : "mapping"));
     }
-    if (secrets_ != nullptr && field->options().GetExtension(machine::v1::secret)) {
+    if (secrets_ != nullptr && field->options().GetExtension(machine::v1::secret) && !events_.scalar().empty()) {
       secrets_->push_back(
           {path, events_.mark(), events_.begin(), events_.end(), events_.scalar() == absl::string_view(kSecretMark)});
     }

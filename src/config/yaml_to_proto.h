@@ -25,7 +25,7 @@ struct ParseOptions {
   size_t max_depth = 32;
 };
 
-// Where a text holds the value of a field marked (secret).
+// Where a text holds the value, which is not empty, of a field marked (secret).
 struct SecretSpan {
   std::string path;
   Mark mark;

@@ -27,7 +27,8 @@ void ReadMap(YamlEvents* events, YamlTree* tree) {
     std::string key(events->scalar());
     if (!seen.insert(key).second) return events->Fail(events->mark(), "duplicate key");
     events->Next();
-    Read(events, &tree->children.emplace_back(std::move(key), YamlTree()).second);
+    tree->children.push_back({std::move(key), {}});
+    Read(events, &tree->children.back().tree);
   }
   events->Next();
 }
@@ -40,7 +41,8 @@ void Read(YamlEvents* events, YamlTree* tree) {
       tree->kind = YamlTree::Kind::kList;
       events->Next();
       while (!events->failed() && events->type() != YAML_SEQUENCE_END_EVENT) {
-        Read(events, &tree->children.emplace_back().second);
+        tree->children.push_back({});
+        Read(events, &tree->children.back().tree);
       }
       events->Next();
       return;
@@ -78,8 +80,8 @@ void Write(const YamlTree& tree, std::string* out) {
       *out += map ? '{' : '[';
       for (size_t i = 0; i < tree.children.size(); ++i) {
         if (i > 0) *out += ", ";
-        if (map) absl::StrAppend(out, QuotedYaml(tree.children[i].first), ": ");
-        Write(tree.children[i].second, out);
+        if (map) absl::StrAppend(out, QuotedYaml(tree.children[i].key), ": ");
+        Write(tree.children[i].tree, out);
       }
       *out += map ? '}' : ']';
   }
@@ -135,9 +137,9 @@ bool SameTree(const YamlTree& a, const YamlTree& b) {
   if (a.kind != b.kind || a.children.size() != b.children.size()) return false;
   if (a.kind == YamlTree::Kind::kScalar) return SameScalar(a, b);
   for (size_t i = 0; i < a.children.size(); ++i) {
-    const YamlTree* other = &b.children[i].second;
-    if (a.kind == YamlTree::Kind::kMap) other = const_cast<YamlTree&>(b).Find(a.children[i].first);
-    if (other == nullptr || !SameTree(a.children[i].second, *other)) return false;
+    const YamlTree* other = &b.children[i].tree;
+    if (a.kind == YamlTree::Kind::kMap) other = const_cast<YamlTree&>(b).Find(a.children[i].key);
+    if (other == nullptr || !SameTree(a.children[i].tree, *other)) return false;
   }
   return true;
 }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -11,16 +10,22 @@
 namespace stele::config {
 
 struct YamlTree {
+  struct Child;
   enum class Kind : unsigned char { kScalar, kList, kMap };
   Kind kind = Kind::kScalar;
   std::string scalar;
-  bool plain = false;                                      // the scalar was written without quotes
-  std::vector<std::pair<std::string, YamlTree>> children;  // of a list: with empty keys
+  bool plain = false;  // the scalar was written without quotes
+  std::vector<Child> children;
 
   bool is_null() const;
   YamlTree* Find(absl::string_view key);  // of a map; null: not there
   // How much there is of it: its nodes, and their text in bytes.
   size_t Weight() const;
+};
+
+struct YamlTree::Child {
+  std::string key;  // empty in a list
+  YamlTree tree;
 };
 
 struct ParsedYamlTree {

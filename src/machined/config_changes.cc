@@ -15,8 +15,13 @@ std::string Ran(uint64_t number) { return number == 0 ? std::string("the seed") 
 
 }  // namespace
 
+absl::Status ConfigController::Known() const {
+  if (loaded_) return absl::OkStatus();
+  return absl::UnavailableError("the node is still looking for its configuration; try again");
+}
+
 absl::Status ConfigController::MayChange() const {
-  if (!loaded_) return absl::UnavailableError("the node is still looking for its configuration; try again");
+  RETURN_IF_ERROR(Known());
   if (storing_) return absl::AbortedError("another configuration is being applied; try again");
   return absl::OkStatus();
 }
@@ -45,7 +50,7 @@ absl::Status ConfigController::MayApply(const Wish& wish) const {
 
 void ConfigController::Apply(Wish wish, Done done) {
   if (absl::Status may = MayApply(wish); !may.ok()) return done(may);
-  storing_ = true;
+  BeginChange();
   Applied applied = {.plan = Plan(*wish.config)};
   Generation wanted = {.source = wish.source, .applied = absl::Now(), .yaml = std::move(wish.yaml), .by = wish.caller};
   wanted.repeats = wish.repeats;
@@ -120,7 +125,7 @@ void ConfigController::OnTrialOver() {
 }
 
 void ConfigController::EndTrial(const std::string& message, Done done) {
-  storing_ = true;
+  BeginChange();
   auto loaded = std::make_shared<LoadedConfig>();
   loop_.RunBlocking(
       [loaded, message, folder = trial_folder_, number = running_.number, sources = options_.sources,
@@ -173,7 +178,7 @@ void ConfigController::Confirm(uint64_t generation, const std::string& caller, D
     return done(
         absl::FailedPreconditionError(absl::StrCat("too late: the time of generation ", generation, " is over")));
   }
-  storing_ = true;
+  BeginChange();
   auto saved = std::make_shared<absl::StatusOr<Generation>>(Generation{});
   loop_.RunBlocking(
       [saved, folder = trial_folder_, generation] { *saved = OpenConfigStore(folder).Confirm(generation); },
@@ -242,7 +247,7 @@ void ConfigController::Judge() {
   bool good = holds(healthy_, up && NodeIsHealthy(), ConfigLedger::kHealthy);
   if (came_up || good) {
     loop_.RunBlocking(
-        [folder = folder(), key = ConfigLedger::Key(running_), boot = Moment().counted_id(), good] {
+        [folder = folder(), key = ConfigLedger::Key(running_), boot = options_.boot_id, good] {
           absl::Status status = ConfigLedger::Update(folder, [&](ConfigLedger& ledger) {
             bool proven = ledger.counted == key && ledger.boot == boot && ledger.proven.insert(key).second;
             if (ledger.counted == key && ledger.boot == boot) {

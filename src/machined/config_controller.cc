@@ -24,6 +24,7 @@ VolumeStatus NotReady(const absl::Status& why, const std::string& target) {
 }  // namespace
 
 struct ConfigController::Search {
+  uint64_t changes = 0;  // before it
   LoadedConfig loaded;
   std::optional<ResetWish> reset;  // that was carried out, or tried to
   absl::Status reset_status;
@@ -31,6 +32,7 @@ struct ConfigController::Search {
 };
 
 struct ConfigController::Mounted {
+  uint64_t changes = 0;  // before it
   std::string disk;
   std::optional<ResetWish> reset;
   absl::Status reset_status;
@@ -103,6 +105,7 @@ void ConfigController::Look() {
   if (step_ != Step::kIdle) return;
   step_ = Step::kAtWork;
   auto search = std::make_shared<Search>();
+  search->changes = changes_;
   auto progress = [this, loop = &loop_, alive = alive_](const std::string& line) {
     loop->Post([this, alive, line] {
       if (*alive) node_->Emit("storage", "reset", line, machine::v1::SEVERITY_WARNING);
@@ -134,8 +137,9 @@ void ConfigController::OnFound(const Search& search) {
   loaded_ = true;
   state_mounted_ = search.state.ok();
   if (search.state.ok()) PutVolume(kStateLabel, *search.state);
-  Adopt(search.loaded);
+  if (search.changes == changes_) Adopt(search.loaded);
   auto mounted = std::make_shared<Mounted>();
+  mounted->changes = changes_;
   auto progress = [this, loop = &loop_, alive = alive_](const std::string& line) {
     loop->Post([this, alive, line] {
       if (!*alive) return;
@@ -201,7 +205,8 @@ void ConfigController::OnMounted(const Mounted& mounted) {
     PutVolume(kStateLabel, *mounted.state);
     state_mounted_ = true;
     // The disk came late, and knows better than the seed.
-    if (mounted.loaded.generation.source == "state" && running_.source != "state" && running_.source != "api")
+    if (mounted.changes == changes_ && mounted.loaded.generation.source == "state" && running_.source != "state" &&
+        running_.source != "api")
       Adopt(mounted.loaded);
   } else if (!mounted.disk.empty()) {
     PutVolume(kStateLabel, NotReady(mounted.state.status(), options_.storage.state_target));

@@ -59,6 +59,8 @@ class ConfigController : public Controller {
   std::shared_ptr<const config::v1::MachineConfig> config() const { return config_; }
   // The node's own disk, once it is found; empty: it has none.
   const std::string& disk() const { return disk_; }
+  // UNAVAILABLE until it is known what runs and where it is kept.
+  absl::Status Known() const;
   // Where generations are kept: the state partition, or memory.
   const std::string& folder() const { return state_mounted_ ? options_.sources.state : options_.sources.memory; }
 
@@ -111,6 +113,10 @@ class ConfigController : public Controller {
   // Not OK: why the configuration cannot be changed now.
   absl::Status MayChange() const;
   absl::Status MayApply(const Wish& wish) const;
+  void BeginChange() {
+    storing_ = true;
+    ++changes_;
+  }
   bool on_trial() const { return running_.fate == Generation::Fate::kTrying; }
   // Makes it the running one; the rest of the node hears of it `delay` later, so that an answer comes first.
   void Run(Generation generation, std::shared_ptr<const config::v1::MachineConfig> config, absl::Duration delay);
@@ -129,6 +135,7 @@ class ConfigController : public Controller {
   bool loaded_ = false;         // the first search is over
   bool state_mounted_ = false;  // generations go to the state partition
   bool storing_ = false;        // a change is being written
+  uint64_t changes_ = 0;        // that were begun: what was read before one is old
   std::string message_;         // of the config resource
   std::string storage_error_;   // the last one told
   std::string disk_;

@@ -53,6 +53,7 @@ ConfigLedger ConfigLedger::Load(const std::string& folder) {
   ledger.counted = facts["counted"];
   if (!absl::SimpleAtoi(facts["boots"], &ledger.boots)) ledger.boots = 0;
   ledger.boot = facts["boot"];
+  if (!absl::SimpleAtoi(facts["crashed"], &ledger.crashed)) ledger.crashed = 0;
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
     std::pair<std::string, std::string> set = absl::StrSplit(line, absl::MaxSplits(": ", 1));
     if (set.first == "proven") ledger.proven = Words(set.second);
@@ -64,7 +65,8 @@ ConfigLedger ConfigLedger::Load(const std::string& folder) {
 absl::Status ConfigLedger::Save(const std::string& folder) const {
   RETURN_IF_ERROR(MakeDirectories(folder, 0700));
   std::string text = absl::StrCat("proven: ", Joined(proven), "\ngood: ", Joined(good), "\n");
-  Facts facts = {{"counted", counted}, {"boots", absl::StrCat(boots)}, {"boot", boot}};
+  Facts facts = {
+      {"counted", counted}, {"boots", absl::StrCat(boots)}, {"boot", boot}, {"crashed", absl::StrCat(crashed)}};
   return Annotate(ReplaceFile(folder + kFile, Seal(text, facts), 0600), "save how the configurations fared");
 }
 

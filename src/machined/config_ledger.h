@@ -23,9 +23,10 @@ struct ConfigLedger {
   static constexpr absl::Duration kUp = absl::Seconds(10);
   static constexpr absl::Duration kHealthy = absl::Seconds(10);
 
-  std::string counted;  // the key of the generation that the last boot began with
-  uint32_t boots = 0;   // how many boots in a row began with it and did not come up
-  std::string boot;     // the last one (BootMoment::counted_id)
+  std::string counted;   // the key of the generation that the last boot began with
+  uint32_t boots = 0;    // how many boots in a row began with it and did not come up
+  std::string boot;      // the last one
+  uint32_t crashed = 0;  // how many of the counted ones were crashes of machined in that boot
   std::set<std::string> proven, good;
 
   // Names a generation, or a seed: its number and the beginning of its text's SHA-256, so that another seed, or a

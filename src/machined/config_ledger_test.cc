@@ -154,11 +154,20 @@ TEST_F(ConfigLedgerTest, CrashesOfMachinedAreCountedInThrees) {
   for (; moment_.crashes < 9; ++moment_.crashes) EXPECT_EQ(Start(), "1 crashes") << moment_.crashes;
   EXPECT_EQ(Start(), "2 seed");  // all in one boot
   moment_.crashes = 0;
+  // Also where machined came no further than its first steps most times.
+  Save("crashes-at-once");
+  EXPECT_EQ(Boot(), "3 crashes-at-once");
+  moment_.crashes = 9;
+  EXPECT_EQ(Start(), "4 seed");
+  moment_.crashes = 0;
   // One that came up before is not left.
   Save("proven");
-  EXPECT_EQ(Boot(), "3 proven");
+  EXPECT_EQ(Boot(), "5 proven");
   ComeUp();
-  for (; moment_.crashes < 20; ++moment_.crashes) EXPECT_EQ(Start(), "3 proven");
+  for (; moment_.crashes < 20; ++moment_.crashes) EXPECT_EQ(Start(), "5 proven");
+  // Crashes before it are not its own.
+  Save("next");
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(Start(), "6 next");
 }
 
 TEST_F(ConfigLedgerTest, BootsOfAnImageOnTrialAreTheImages) {

@@ -145,6 +145,7 @@ class ConfigService final : public v1::ConfigService::CallbackService {
                                       v1::GetConfigResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     api_.node.loop().Post([this, reactor, request, response] {
+      if (absl::Status known = api_.config.Known(); !known.ok()) return reactor->Finish(ToGrpc(known));
       const Generation& running = api_.config.running();
       if (request->generation() != 0 && request->generation() != running.number) {
         return Answer<v1::GetConfigResponse>(reactor, response, [folder = api_.config.folder(), request] {
@@ -182,6 +183,7 @@ class ConfigService final : public v1::ConfigService::CallbackService {
                                           v1::ConfigHistoryResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     api_.node.loop().Post([this, reactor, response] {
+      if (absl::Status known = api_.config.Known(); !known.ok()) return reactor->Finish(ToGrpc(known));
       Answer<v1::ConfigHistoryResponse>(
           reactor, response, [folder = api_.config.folder(), running = api_.config.running()] {
             return absl::StatusOr<v1::ConfigHistoryResponse>(TellHistory(folder, running));
@@ -194,6 +196,7 @@ class ConfigService final : public v1::ConfigService::CallbackService {
                                        v1::DiffConfigResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     api_.node.loop().Post([this, reactor, request, response] {
+      if (api_.config.config() == nullptr) return reactor->Finish(NoConfig());
       Answer<std::string>(reactor, response->mutable_diff(),
                           [request, running = api_.config.config(), number = api_.config.running().number,
                            folder = api_.config.folder()] { return Diff(*request, running, number, folder); });
@@ -207,6 +210,7 @@ class ConfigService final : public v1::ConfigService::CallbackService {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     Parse([request](const config::v1::MachineConfig* base) { return Understand(request->yaml(), base); },
           [this, reactor, response](absl::StatusOr<Understood> understood) {
+            if (!understood.ok()) return reactor->Finish(ToGrpc(understood.status()));
             for (const config::Problem& problem : understood->parsed.problems) {
               v1::ConfigProblem* told = response->add_problems();
               told->set_line(problem.line);
@@ -274,7 +278,10 @@ class ConfigService final : public v1::ConfigService::CallbackService {
   }
 
  private:
-  static grpc::Status NoConfig() { return {grpc::StatusCode::NOT_FOUND, "the node has no configuration"}; }
+  grpc::Status NoConfig() const {
+    absl::Status known = api_.config.Known();
+    return ToGrpc(known.ok() ? absl::NotFoundError("the node has no configuration") : known);
+  }
 
   // Runs `work` on a worker and finishes with what it answers.
   template <typename Result>
@@ -291,6 +298,7 @@ class ConfigService final : public v1::ConfigService::CallbackService {
   void Parse(std::function<absl::StatusOr<Understood>(const config::v1::MachineConfig* base)> read,
              std::function<void(absl::StatusOr<Understood>)> done, bool same_generation = false) {
     api_.node.loop().Post([this, read = std::move(read), done = std::move(done), same_generation] {
+      if (absl::Status known = api_.config.Known(); !known.ok()) return done(known);
       auto understood = std::make_shared<absl::StatusOr<Understood>>(Understood());
       std::shared_ptr<const config::v1::MachineConfig> base = api_.config.config();
       api_.node.loop().RunBlocking(
@@ -344,7 +352,6 @@ class ConfigService final : public v1::ConfigService::CallbackService {
       ASSIGN_OR_RETURN(ReadableGeneration found, ReadGenerationOf(folder, number));
       return Side{found.config, absl::StrCat("generation ", number)};
     };
-    if (running == nullptr) return absl::NotFoundError("the node has no configuration");
     Side before, after;
     if (request.yaml().empty()) {
       ASSIGN_OR_RETURN(before, side(request.from_generation()));

@@ -114,16 +114,22 @@ void CountBoot(const ConfigSources& sources, const std::string& folder, const Bo
   const bool is_fallback = IsFallback(generations, loaded->generation.number);
   absl::Status status = ConfigLedger::Update(folder, [&](ConfigLedger& ledger) {
     std::string key = ConfigLedger::Key(loaded->generation);
-    bool same_boot = ledger.boot == moment.counted_id();
-    if (same_boot) {
+    // What is new since the last look: another boot, or crashes that make one.
+    uint32_t crashed = moment.crashes / BootMoment::kCrashesOfABoot;
+    bool same_boot = ledger.boot == moment.id;
+    uint32_t broken = same_boot ? crashed - std::min(crashed, ledger.crashed) : 1 + crashed;
+    if (broken == 0) {
       maintenance = ledger.counted == key && ledger.boots > ConfigLedger::kMaxBoots;
       return false;
     }
     bool count = ledger.proven.count(key) == 0 && !moment.image_on_trial;
-    if (!count && ledger.counted == key && ledger.boots == 0) return false;  // nothing new: no write at every boot
-    ledger.boot = moment.counted_id();
+    // Nothing that matters: no write at every boot.
+    if (!count && ledger.counted == key && ledger.boots == 0 && crashed == 0) return false;
+    ledger.boot = moment.id;
+    ledger.crashed = crashed;
     // An image's trial leaves the count as it is: neither more nor, since nothing was proven, less.
-    if (count || ledger.counted != key) ledger.boots = (ledger.counted == key ? ledger.boots : 0) + (count ? 1 : 0);
+    if (count || ledger.counted != key)
+      ledger.boots = (ledger.counted == key ? ledger.boots : 0) + (count ? broken : 0);
     ledger.counted = key;
     if (ledger.boots <= ConfigLedger::kMaxBoots) return true;
     const Generation bad = loaded->generation;

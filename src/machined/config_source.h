@@ -30,12 +30,6 @@ struct BootMoment {
   // down again and again needs nobody who pulls the plug.
   uint32_t crashes = 0;
   static constexpr uint32_t kCrashesOfABoot = 3;
-
-  // What the ledger counts as one boot.
-  std::string counted_id() const {
-    uint32_t broken = crashes / kCrashesOfABoot;
-    return broken == 0 ? id : absl::StrCat(id, "+", broken);
-  }
 };
 
 struct LoadedConfig {

@@ -189,6 +189,7 @@ std::vector<Generation> ConfigStore::List(std::vector<std::string>* passed_over)
     }
   }
   std::vector<Generation> list;
+  list.reserve(generations.size());
   for (auto& [number, generation] : generations) list.push_back(std::move(generation));
   return list;
 }

@@ -288,7 +288,7 @@ def test_patches(node):
     assert leak.returncode != 0 and "kubelet.nodeLabels.leak" in leak.stderr
     assert running(node) == before
     node.kill_machined()
-    node.osctl("config", "get")  # its key still fits its certificate
+    node.wait("its key still fits its certificate", lambda: "key: (secret)" in node.osctl("config", "get"))
     assert_hushed(node, done.stdout, done.stderr, leak.stderr, leak.stdout)
 
 
