@@ -16,11 +16,15 @@
 namespace stele::machined {
 namespace {
 
-// Lines that arrive within it share a time: an index must stay small beside its log.
+// Lines that arrive within a step share a time: an index must stay small beside its log. The more records it has, the
+// longer the step: 1 ms for the first 8,192 of a segment, eight times as long for each 8,192 more. The last would take
+// months.
 constexpr int64_t kTimeStepNs = 1'000'000;
+constexpr uint64_t kStepBytes = 128 * 1024;
+int64_t StepAt(uint64_t index_size) { return kTimeStepNs << (3 * (index_size / kStepBytes)); }
 // A segment waits this much longer for a line's end.
 constexpr uint64_t kLineGrace = 256 * 1024;
-constexpr size_t kMaxIndex = 1 << 20;
+constexpr size_t kMaxIndex = 8 * kStepBytes;
 
 std::string FileName(uint64_t start, absl::string_view suffix) { return absl::StrFormat("%016x.%s", start, suffix); }
 
@@ -83,6 +87,7 @@ absl::Status LogWriter::OpenSegment(uint64_t start) {
   index_ = std::move(index);
   start_ = start;
   size_ = SizeOf(segment_.get());
+  index_size_ = SizeOf(index_.get());
   recorded_ns_ = 0;
   return absl::OkStatus();
 }
@@ -125,9 +130,11 @@ void LogWriter::RecordTime() {
   ::clock_gettime(CLOCK_REALTIME, &now);
   LogTime record = {.offset = start_ + size_, .time_ns = now.tv_sec * 1'000'000'000LL + now.tv_nsec};
   // A clock that was set back is recorded too.
-  if (record.time_ns >= recorded_ns_ && record.time_ns < recorded_ns_ + kTimeStepNs) return;
+  if (index_size_ + sizeof record > kMaxIndex) return;
+  if (record.time_ns >= recorded_ns_ && record.time_ns < recorded_ns_ + StepAt(index_size_)) return;
   recorded_ns_ = record.time_ns;
-  if (::write(index_.get(), &record, sizeof record) < 0) return;  // full: the lines count as a little older
+  ssize_t written = ::write(index_.get(), &record, sizeof record);
+  if (written > 0) index_size_ += written;  // else it is full: the lines count as a little older
 }
 
 // ---- Reading
@@ -306,7 +313,7 @@ void SegmentReader::AddMarks(uint64_t begin, uint64_t end, LogChunk& chunk) {
   if (index.ok()) {
     uint64_t size = SizeOf(index.get()) / sizeof(LogTime) * sizeof(LogTime);
     size_t known = times_.size();
-    if (size > times_read_ && size < kMaxIndex) {
+    if (size > times_read_ && size <= kMaxIndex) {
       times_.resize(size / sizeof(LogTime));
       ssize_t got = ::pread(index.get(), times_.data() + known, size - times_read_, times_read_);
       times_.resize(got > 0 ? known + got / sizeof(LogTime) : known);

@@ -59,6 +59,7 @@ class LogWriter {
   UniqueFd index_;
   uint64_t start_ = 0;
   uint64_t size_ = 0;
+  uint64_t index_size_ = 0;
   int64_t recorded_ns_ = 0;
 };
 

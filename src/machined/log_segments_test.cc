@@ -177,6 +177,33 @@ TEST_F(LogSegments, SinceAndMarksTellTimes) {
   EXPECT_GT(chunk->marks.back().time, between);
 }
 
+// A segment of many short lines, each in its own millisecond.
+TEST_F(LogSegments, AnIndexStaysReadableHoweverManyLinesThereAre) {
+  for (size_t records : {56u * 1024, 64u * 1024 - 1, 64u * 1024}) {
+    LogWriter before = *LogWriter::Open(directory_);
+    Write(before, Lines(1, 10));
+    std::vector<LogTime> times(records, LogTime{0, 1'000'000'000});
+    std::string bytes(reinterpret_cast<const char*>(times.data()), times.size() * sizeof(LogTime));
+    ASSERT_TRUE(ReplaceFile(IndexPath(directory_, 0), bytes).ok());
+    absl::Time since = absl::Now();
+    LogWriter writer = *LogWriter::Open(directory_);
+    for (int line = 11; line <= 200; ++line) {
+      Write(writer, Lines(line, line));
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    std::string index = *ReadFile(IndexPath(directory_, 0), 2 << 20);
+    EXPECT_LE(index.size(), 1u << 20);
+    // As many more as fit, but not one for each line.
+    EXPECT_EQ(index.size() / sizeof(LogTime), std::min<size_t>(records + 1, 64 * 1024));
+    if (records < 64 * 1024) {
+      EXPECT_EQ(ReadAll(*Reader({.since = since})), Lines(11, 200));
+    }
+    EXPECT_EQ(ReadAll(*Reader({.tail_lines = 1})), Lines(200, 200));
+    ::unlink(IndexPath(directory_, 0).c_str());
+    ::unlink(SegmentPath(directory_, 0).c_str());
+  }
+}
+
 TEST_F(LogSegments, ABadCursorIsRefused) {
   EXPECT_EQ(SegmentReader::Open(directory_, kBoot, {.cursor = "nonsense"}).status().code(),
             absl::StatusCode::kInvalidArgument);
