@@ -103,7 +103,7 @@ YamlTree* YamlTree::Find(absl::string_view key) {
 }
 
 size_t YamlTree::Weight() const {
-  size_t weight = 1 + scalar.size();
+  size_t weight = sizeof(Child) + scalar.size();
   for (const auto& [key, child] : children) weight += key.size() + child.Weight();
   return weight;
 }

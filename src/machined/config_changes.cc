@@ -72,7 +72,7 @@ void ConfigController::Apply(Wish wish, Done done) {
       [this, saved, mode = wish.mode, config = wish.config, caller = wish.caller, applied, done,
        alive = alive_]() mutable {
         if (!*alive) return;
-        storing_ = false;
+        EndChange();
         if (!saved->ok()) return done(saved->status());
         if (mode == Mode::kNextBoot) {
           node_->Emit("config", "staged", absl::StrCat("configuration staged by ", caller));
@@ -136,7 +136,7 @@ void ConfigController::EndTrial(const std::string& message, Done done) {
       },
       [this, loaded, message, done, alive = alive_] {
         if (!*alive) return;
-        storing_ = false;
+        EndChange();
         bool still = loaded->generation.fate == Generation::Fate::kTrying;
         Tell(*loaded);
         if (still && message.empty()) return ArmTrial();
@@ -184,7 +184,7 @@ void ConfigController::Confirm(uint64_t generation, const std::string& caller, D
       [saved, folder = trial_folder_, generation] { *saved = OpenConfigStore(folder).Confirm(generation); },
       [this, saved, generation, caller, done, alive = alive_] {
         if (!*alive) return;
-        storing_ = false;
+        EndChange();
         if (!saved->ok()) return done(saved->status());
         running_.fate = Generation::Fate::kApplied;
         ArmTrial();

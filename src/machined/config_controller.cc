@@ -104,6 +104,7 @@ absl::Status ConfigController::Reconcile() {
 void ConfigController::Look() {
   if (step_ != Step::kIdle) return;
   step_ = Step::kAtWork;
+  if (storing_) return Retry();  // the folder is being written
   auto search = std::make_shared<Search>();
   search->changes = changes_;
   auto progress = [this, loop = &loop_, alive = alive_](const std::string& line) {

@@ -117,6 +117,10 @@ class ConfigController : public Controller {
     storing_ = true;
     ++changes_;
   }
+  void EndChange() {
+    storing_ = false;
+    ++changes_;
+  }
   bool on_trial() const { return running_.fate == Generation::Fate::kTrying; }
   // Makes it the running one; the rest of the node hears of it `delay` later, so that an answer comes first.
   void Run(Generation generation, std::shared_ptr<const config::v1::MachineConfig> config, absl::Duration delay);
@@ -135,7 +139,7 @@ class ConfigController : public Controller {
   bool loaded_ = false;         // the first search is over
   bool state_mounted_ = false;  // generations go to the state partition
   bool storing_ = false;        // a change is being written
-  uint64_t changes_ = 0;        // that were begun: what was read before one is old
+  uint64_t changes_ = 0;        // that began or ended: what was read before is old
   std::string message_;         // of the config resource
   std::string storage_error_;   // the last one told
   std::string disk_;

@@ -91,6 +91,9 @@ absl::StatusOr<Understood> UnderstandPatch(const config::v1::MachineConfig* base
   for (config::Problem& problem : understood.parsed.problems) problem.line = problem.column = 0;
   if (understood.parsed.config != nullptr) {
     understood.yaml = config::ProtoToYaml(*understood.parsed.config, config::Secrets::kPrinted);
+    // What is stored is longer than what was patched: it must be readable, too.
+    config::ParsedMachineConfig stored = config::ParseMachineConfig(understood.yaml);
+    if (stored.config == nullptr) understood.parsed = std::move(stored);
   }
   return understood;
 }

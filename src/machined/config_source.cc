@@ -157,7 +157,8 @@ void CountBoot(const ConfigSources& sources, const std::string& folder, const Bo
     if (!saved.ok()) loaded->warnings.emplace_back(saved.status().message());
     LoadedConfig back;
     if (!TryUse(saved.ok() ? *saved : *fallback, "fallback", &back)) return true;
-    back.generation.source = bad.number == 0 ? "state" : bad.source;  // where it is kept
+    // Where it is kept; in memory it gives way to the state partition, as a seed does.
+    back.generation.source = bad.number == 0 && folder == sources.state ? "state" : bad.source;
     loaded->config = back.config;
     loaded->generation = back.generation;
     loaded->news.push_back(absl::StrCat(

@@ -137,8 +137,12 @@ bool ReadGeneration(const std::string& folder, absl::string_view prefix, uint64_
 absl::Status WriteGeneration(const std::string& folder, absl::string_view prefix, Generation& generation) {
   // As it will be read back, so that a checksum of it is the same now and then.
   if (!absl::EndsWith(generation.yaml, "\n")) generation.yaml += '\n';
-  return Annotate(ReplaceFile(absl::StrCat(folder, "/", FileName(prefix, generation.number)),
-                              Seal(generation.yaml, ToFacts(generation)), 0600),
+  std::string sealed = Seal(generation.yaml, ToFacts(generation));
+  if (sealed.size() > kMaxFile) {
+    return absl::InvalidArgumentError(absl::StrCat("save generation ", generation.number, ": ", sealed.size(),
+                                                   " bytes, more than the ", kMaxFile, " that are read back"));
+  }
+  return Annotate(ReplaceFile(absl::StrCat(folder, "/", FileName(prefix, generation.number)), sealed, 0600),
                   absl::StrCat("save generation ", generation.number));
 }
 

@@ -4,62 +4,19 @@
 #include <sys/timerfd.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <deque>
 #include <map>
 #include <mutex>
 #include <thread>
 #include <vector>
 
+#include "machined/worker_pool.h"
+
 namespace stele::machined {
 namespace {
 
 // Enough that a slow disk, a slow containerd and a probe do not wait for one another.
 constexpr size_t kWorkers = 4;
-
-// Worker threads, made when first needed: an idle node has as few as its work asked for.
-class WorkerPool {
- public:
-  ~WorkerPool() {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      stopping_ = true;
-    }
-    changed_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-  }
-
-  void Add(std::function<void()> work) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    queue_.push_back(std::move(work));
-    if (idle_ < queue_.size() && threads_.size() < kWorkers) threads_.emplace_back([this] { Work(); });
-    changed_.notify_one();
-  }
-
- private:
-  void Work() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    while (true) {
-      ++idle_;
-      changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-      --idle_;
-      if (stopping_) return;
-      std::function<void()> work = std::move(queue_.front());
-      queue_.pop_front();
-      lock.unlock();
-      work();
-      work = nullptr;  // what it captured is freed outside the lock
-      lock.lock();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::function<void()>> queue_;
-  std::vector<std::thread> threads_;
-  size_t idle_ = 0;
-  bool stopping_ = false;
-};
 
 // The functions posted, and the eventfd that tells of them. Apart from the loop, so that a worker
 // that outlives Stop posts into something that is still there.
@@ -225,7 +182,7 @@ class OwnerLoopImpl : public OwnerLoop {
   Timers timers_;
   std::atomic<bool> stopping_ = false;
   std::atomic<std::thread::id> owner_ = std::thread::id();
-  WorkerPool workers_;  // last: its threads end before what they use
+  WorkerPool workers_{kWorkers};  // last: its threads end before what they use
 };
 
 }  // namespace

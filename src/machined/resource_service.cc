@@ -5,7 +5,7 @@
 #include "machined/api.h"
 #include "machined/field_selector.h"
 #include "machined/grpc_status.h"
-#include "machined/providers/provider.h"
+#include "machined/providers/provider_reads.h"
 #include "machined/store.h"
 #include "machined/stream_writer.h"
 #include "stele/machine/v1/resource_service.grpc.pb.h"
@@ -59,9 +59,14 @@ absl::StatusOr<FieldSelector> SelectorOf(const std::string& type, const std::str
 // A watch of a type that is read on demand: what differs from the reading before is sent.
 class ProviderWatch : public std::enable_shared_from_this<ProviderWatch> {
  public:
-  ProviderWatch(OwnerLoop& loop, const Provider& provider, std::string id, FieldSelector selector,
+  ProviderWatch(OwnerLoop& loop, ProviderReads& reads, const Provider& provider, std::string id, FieldSelector selector,
                 StreamWriter<WatchResponse>* writer)
-      : loop_(loop), provider_(provider), id_(std::move(id)), selector_(std::move(selector)), writer_(writer) {}
+      : loop_(loop),
+        reads_(reads),
+        provider_(provider),
+        id_(std::move(id)),
+        selector_(std::move(selector)),
+        writer_(writer) {}
 
   void Begin() {
     writer_->OnEnd([self = shared_from_this()] { self->writer_ = nullptr; });
@@ -70,9 +75,7 @@ class ProviderWatch : public std::enable_shared_from_this<ProviderWatch> {
 
  private:
   void Read() {
-    auto result = std::make_shared<absl::StatusOr<Provided>>();
-    loop_.RunBlocking([provider = &provider_, result] { *result = provider->read(); },
-                      [self = shared_from_this(), result] { self->Send(*result); });
+    reads_.Read(provider_, [self = shared_from_this()](const ProviderReads::Result& now) { self->Send(now); });
   }
 
   void Send(const absl::StatusOr<Provided>& now) {
@@ -108,6 +111,7 @@ class ProviderWatch : public std::enable_shared_from_this<ProviderWatch> {
   }
 
   OwnerLoop& loop_;
+  ProviderReads& reads_;
   const Provider& provider_;
   std::string id_;
   FieldSelector selector_;
@@ -124,7 +128,7 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
                                 machine::v1::GetResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     if (const Provider* provider = FindProvider(request->type())) {
-      WithProvided(*provider, [reactor, request, response, provider](const absl::StatusOr<Provided>& all) {
+      reads_.Read(*provider, [reactor, request, response, provider](const absl::StatusOr<Provided>& all) {
         if (!all.ok()) return reactor->Finish(ToGrpc(all.status()));
         auto found = all->find(request->id());
         if (found == all->end()) return reactor->Finish(UnknownId(request->type(), request->id()));
@@ -153,7 +157,7 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
       return reactor;
     }
     if (const Provider* provider = FindProvider(request->type())) {
-      WithProvided(*provider, [reactor, response, provider, selector = *selector](const absl::StatusOr<Provided>& all) {
+      reads_.Read(*provider, [reactor, response, provider, selector = *selector](const absl::StatusOr<Provided>& all) {
         if (!all.ok()) return reactor->Finish(ToGrpc(all.status()));
         for (const auto& [id, body] : *all) {
           if (selector.Fits(id, provider->owner, *body)) Fill(*provider, id, *body, *response->add_resources());
@@ -180,7 +184,7 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
     loop_.Post([this, writer, type = request->type(), id = request->id(), selector = std::move(selector)] {
       if (!selector.ok()) return writer->Close(ToGrpc(selector.status()));
       if (const Provider* provider = FindProvider(type)) {
-        return std::make_shared<ProviderWatch>(loop_, *provider, id, *selector, writer)->Begin();
+        return std::make_shared<ProviderWatch>(loop_, reads_, *provider, id, *selector, writer)->Begin();
       }
       WatchStore(type, id, *selector, writer);
     });
@@ -188,12 +192,6 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
   }
 
  private:
-  void WithProvided(const Provider& provider, std::function<void(const absl::StatusOr<Provided>&)> then) {
-    auto result = std::make_shared<absl::StatusOr<Provided>>();
-    loop_.RunBlocking([provider = &provider, result] { *result = provider->read(); },
-                      [result, then = std::move(then)] { then(*result); });
-  }
-
   void WatchStore(const std::string& type, const std::string& id, const FieldSelector& selector,
                   StreamWriter<WatchResponse>* writer) {
     Store& store = api_.node.store();
@@ -225,6 +223,7 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
 
   NodeApi& api_;
   OwnerLoop& loop_;
+  ProviderReads reads_{loop_};
 };
 
 }  // namespace

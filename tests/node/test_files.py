@@ -206,7 +206,7 @@ def test_a_client_that_goes_away_ends_its_walk(node):
     os.truncate(place(node, "/var/log") / "huge", 100 << 30)
     node.osctl("ls", "/var/log")
     before = machined_threads(node)
-    readers = [node.popen_inside(node_module.BIN / "osctl", "archive", "/var/log", env=node.environment(), stdout=subprocess.PIPE) for _ in range(4)]
+    readers = [node.popen_inside(node_module.BIN / "osctl", "archive", "/var/log", env=node.environment(), stdout=subprocess.PIPE) for _ in range(12)]
     for reader in readers:
         assert len(reader.stdout.read(1 << 20)) == 1 << 20
     # Nobody reads on: the node waits for them, and does not work.

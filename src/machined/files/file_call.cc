@@ -1,5 +1,6 @@
 #include "machined/files/file_call.h"
 
+#include <system_error>
 #include <utility>
 
 #include "machined/grpc_status.h"
@@ -26,7 +27,11 @@ FileCall::FileCall(grpc::CallbackServerContext* context, std::shared_ptr<std::at
             absl::StrCat("the node reads files for ", kMaxFileCalls, " calls already: try again when one has ended")});
     return;
   }
-  thread_ = std::thread([this] { Run(); });
+  try {
+    thread_ = std::thread([this] { Run(); });
+  } catch (const std::system_error&) {
+    Finish({grpc::StatusCode::RESOURCE_EXHAUSTED, "no thread for the call: the node has too many processes"});
+  }
 }
 
 absl::Status FileCall::Send(const google::protobuf::MessageLite& message) {

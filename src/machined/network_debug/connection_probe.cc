@@ -43,6 +43,8 @@ class Channel {
     if (tls_ == nullptr || SSL_set_fd(tls_.get(), fd_.get()) != 1) {
       return absl::ResourceExhaustedError("no memory for TLS");
     }
+    // Or a server that sends tickets without end would keep SSL_read from ever coming back here, where the deadline is.
+    SSL_clear_mode(tls_.get(), SSL_MODE_AUTO_RETRY);
     if (ParseAddress(host, 0).ok()) {
       X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls_.get()), host.c_str());
     } else {

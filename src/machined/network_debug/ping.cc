@@ -126,7 +126,10 @@ class Pinger {
   bool SendNext(absl::Duration now) {
     uint32_t sequence = summary().transmitted() + 1;
     next_send_ = std::max(next_send_ + plan_.interval, now);
-    while (!sent_.empty() && Oldest()->second.at + kForget < now) sent_.erase(Oldest());
+    while (!sent_.empty() && Oldest()->second.at + kForget < now) {
+      if (!Oldest()->second.settled) --waiting_;
+      sent_.erase(Oldest());
+    }
     uint16_t key = static_cast<uint16_t>(sequence);
     std::string packet = EchoRequest(socket_.family(), id_, key, plan_.size, {token_, sizeof token_});
     absl::Status status = socket_.Send(packet, to_);

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "machined/providers/kernel_files.h"
 #include "machined/providers/pressure.h"
 #include "machined/providers/provider.h"
@@ -33,7 +34,9 @@ void Fill(const std::string& folder, resource::v1::Cgroup* group) {
 void Walk(const std::string& path, int depth, Provided& all) {
   std::string folder = path.empty() ? kRoot : absl::StrCat(kRoot, "/", path);
   if (!path.empty()) {
-    if (auto* group = Provide<resource::v1::Cgroup>(all, path)) Fill(folder, group);
+    // A pod may name its own as it likes.
+    std::string id = absl::StrReplaceAll(Printable(path), {{"\n", "?"}, {"\t", "?"}});
+    if (auto* group = Provide<resource::v1::Cgroup>(all, id)) Fill(folder, group);
   }
   std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(folder.c_str()), ::closedir);
   if (open == nullptr || depth == kMaxDepth) return;  // it ended meanwhile

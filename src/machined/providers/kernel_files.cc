@@ -1,9 +1,11 @@
 #include "machined/providers/kernel_files.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <climits>
 #include <memory>
 
@@ -11,7 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "base/file.h"
+#include "base/unique_fd.h"
 
 namespace stele::machined {
 namespace {
@@ -31,7 +33,18 @@ std::string TextOf(const std::string& path, size_t limit) {
   return Printable(text.substr(0, limit));
 }
 
-std::string BytesOf(const std::string& path) { return ReadFile(path, kMaxBytes).value_or(""); }
+std::string BytesOf(const std::string& path) {
+  std::string bytes;
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  char buffer[16 * 1024];
+  while (fd.ok() && bytes.size() < kMaxBytes) {
+    ssize_t got = ::read(fd.get(), buffer, sizeof(buffer));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return bytes;
+    bytes.append(buffer, static_cast<size_t>(got));
+  }
+  return bytes.substr(0, bytes.rfind('\n') + 1);
+}
 
 uint64_t NumberOf(const std::string& path, uint64_t otherwise) {
   std::string bytes = BytesOf(path);

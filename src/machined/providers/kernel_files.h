@@ -15,7 +15,7 @@ namespace stele::machined {
 // Without the white space around it, fit for a proto string and a terminal; at most `limit` bytes. Empty when the file
 // cannot be read.
 std::string TextOf(const std::string& path, size_t limit = 4096);
-// Whole, as it is; empty when the file cannot be read. At most 8 MiB.
+// As it is; empty when the file cannot be read. Of more than 8 MiB the whole lines in the first 8.
 std::string BytesOf(const std::string& path);
 // Decimal, or hexadecimal after 0x. `otherwise` for everything else, "max" included.
 uint64_t NumberOf(const std::string& path, uint64_t otherwise = 0);

@@ -87,8 +87,9 @@ absl::StatusOr<Provided> ReadSockets() {
     for (const char* protocol : kProtocols) {
       std::string table = BytesOf(absl::StrCat(network.net_folder, "/", protocol));
       for (absl::string_view line : absl::StrSplit(table, '\n', absl::SkipEmpty())) {
+        if (all.size() >= kMaxSockets) return all;
         absl::StatusOr<SocketLine> socket = ParseSocketLine(line, protocol);
-        if (!socket.ok() || all.size() >= kMaxSockets) continue;
+        if (!socket.ok()) continue;
         std::string id = socket->inode != 0
                              ? absl::StrCat(socket->inode)
                              : absl::StrCat(protocol, ":", socket->body.local(), "-", socket->body.remote());
