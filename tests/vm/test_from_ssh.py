@@ -21,8 +21,17 @@ MAY_BE_EMPTY = {"usbdevices", "sensors", "watchdogs", "diskhealth", "neighbours"
 
 @pytest.fixture(scope="module")
 def node():
-    with harness.node("from-ssh", static_pods=[harness.static_pod("hello", "tick", 20)], lifetime=900) as made:
-        made.wait_api()
+    # Taken over by every osctl of the node; an editor that changes nothing.
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("EDITOR", "true")
+        environment.delenv("VISUAL", raising=False)
+        yield from running_node()
+
+
+def running_node():
+    pods = [harness.static_pod("hello", "tick", 20)]
+    with harness.node("from-ssh", firmware="ovmf", static_pods=pods, lifetime=900) as made:
+        made.wait_api(180)
         made.import_image(harness.probe_image())
         made.wait_service("kubelet")
         made.wait_for("the pod runs", lambda: any(c["body"].get("state") == "Running" for c in made.get("containers").values()), 240)
@@ -45,7 +54,6 @@ def test_there_are_at_least_sixty_rows():
 @pytest.mark.parametrize("row", ROWS, ids=[row["command"] for row in ROWS])
 def test_row(node, files, row, monkeypatch):
     monkeypatch.chdir(files)
-    monkeypatch.setenv("EDITOR", "true")
     pod = next(i for i in node.get("pods") if i.startswith("default/hello"))
     words = shlex.split(row["command"].replace("default/hello-node1", pod))[1:]
     if words[0] in ("get", "logs") and any(word in FOLLOWS for word in words):
