@@ -3,19 +3,17 @@
 #pragma once
 
 #include <grpcpp/grpcpp.h>
-#include <pthread.h>
 
 #include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <system_error>
-#include <thread>
 #include <utility>
 
 #include "machined/grpc_status.h"
 #include "machined/network_debug/stop.h"
+#include "machined/own_thread.h"
 
 namespace stele::machined {
 
@@ -48,12 +46,7 @@ class CallThread : public Reactor {
   }
 
   void OnDone() override {
-    // gRPC may call from inside the thread's Finish, which is its last act.
-    if (thread_.get_id() == std::this_thread::get_id()) {
-      thread_.detach();
-    } else if (thread_.joinable()) {
-      thread_.join();
-    }
+    thread_.End();
     delete this;
   }
 
@@ -68,17 +61,13 @@ class CallThread : public Reactor {
     absl::StatusOr<std::unique_ptr<Stop>> stop = Stop::Create();
     if (!stop.ok()) return this->Finish(ToGrpc(stop.status()));
     stop_ = *std::move(stop);
-    try {
-      thread_ = std::thread([this, work = std::move(work)] {
-        ::pthread_setname_np(::pthread_self(), "call");  // else it has the name of gRPC's thread that made it
-        grpc::Status status = ToGrpc(work());
-        Settle();
-        place_ = nullptr;
-        this->Finish(status);
-      });
-    } catch (const std::system_error&) {
-      this->Finish({grpc::StatusCode::RESOURCE_EXHAUSTED, "no thread for the call: too many processes on the node"});
-    }
+    absl::Status started = thread_.Start([this, work = std::move(work)] {
+      grpc::Status status = ToGrpc(work());
+      Settle();
+      place_ = nullptr;
+      this->Finish(status);
+    });
+    if (!started.ok()) this->Finish(ToGrpc(started));
   }
   // On the thread, before it finishes.
   virtual void Settle() {}
@@ -88,7 +77,7 @@ class CallThread : public Reactor {
  private:
   std::shared_ptr<void> place_;
   std::unique_ptr<Stop> stop_;
-  std::thread thread_;
+  OwnThread thread_;
 };
 
 template <typename Response>

@@ -9,7 +9,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -17,6 +16,7 @@
 #include "machined/caller.h"
 #include "machined/grpc_status.h"
 #include "machined/image_import.h"
+#include "machined/own_thread.h"
 #include "services/containerd.h"
 #include "stele/machine/v1/image_service.grpc.pb.h"
 
@@ -40,7 +40,10 @@ class ImportCall : public grpc::ServerReadReactor<ImportImageRequest> {
       Finish({grpc::StatusCode::RESOURCE_EXHAUSTED, "another image is being imported: try again when it is done"});
       return;
     }
-    thread_ = std::thread([this] { Run(); });
+    absl::Status started = thread_.Start([this] { Run(); });
+    if (started.ok()) return;
+    busy_->store(false);
+    Finish(ToGrpc(started));
   }
 
   void OnReadDone(bool ok) override {
@@ -57,12 +60,7 @@ class ImportCall : public grpc::ServerReadReactor<ImportImageRequest> {
   }
 
   void OnDone() override {
-    // gRPC may call from inside Run's Finish, which is its last act.
-    if (thread_.get_id() == std::this_thread::get_id()) {
-      thread_.detach();
-    } else if (thread_.joinable()) {
-      thread_.join();
-    }
+    thread_.End();
     delete this;
   }
 
@@ -114,7 +112,7 @@ class ImportCall : public grpc::ServerReadReactor<ImportImageRequest> {
   bool arrived_ = false;
   bool ended_ = false;
   bool cancelled_ = false;
-  std::thread thread_;
+  OwnThread thread_;
 };
 
 class ImageService final : public machine::v1::ImageService::CallbackService {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
+#include "machined/proto_time.h"
 #include "machined/uptime.h"
 #include "stele/resource/v1/node.pb.h"
 
@@ -16,11 +17,6 @@ namespace {
 constexpr absl::Duration kLookAgain = absl::Milliseconds(500);
 
 uint64_t BootTimeNs() { return static_cast<uint64_t>(absl::ToInt64Nanoseconds(Uptime())); }
-
-void SetDuration(uint64_t ns, google::protobuf::Duration& out) {
-  out.set_seconds(ns / 1'000'000'000);
-  out.set_nanos(ns % 1'000'000'000);
-}
 
 bool IsOver(uint8_t state) {
   return state == resource::v1::PHASE_STATE_DONE || state == resource::v1::PHASE_STATE_FAILED ||
@@ -148,12 +144,12 @@ absl::Status PhaseBoard::Publish() {
     resource::v1::Phase& out = shown[absl::StrFormat("%02d-%s", ++position, phase->name)];
     out.set_owner(phase->by_machined ? "machined" : "init");
     out.set_state(static_cast<PhaseState>(phase->state));
-    if (phase->start_ns != 0) SetDuration(phase->start_ns, *out.mutable_start());
+    if (phase->start_ns != 0) SetDuration(absl::Nanoseconds(phase->start_ns), out.mutable_start());
     // One that runs has no end yet, and is not rewritten every turn to say so.
     if (phase->end_ns >= phase->start_ns && phase->end_ns != 0)
-      SetDuration(phase->end_ns - phase->start_ns, *out.mutable_duration());
+      SetDuration(absl::Nanoseconds(phase->end_ns - phase->start_ns), out.mutable_duration());
     out.set_message(phase->message);
-    if (phase->deadline_ms != 0) SetDuration(phase->deadline_ms * 1'000'000, *out.mutable_deadline());
+    if (phase->deadline_ms != 0) SetDuration(absl::Milliseconds(phase->deadline_ms), out.mutable_deadline());
   }
   return node_->store().Replace(name(), shown);
 }

@@ -1,6 +1,5 @@
 #include "machined/files/file_call.h"
 
-#include <system_error>
 #include <utility>
 
 #include "machined/grpc_status.h"
@@ -27,11 +26,7 @@ FileCall::FileCall(grpc::CallbackServerContext* context, std::shared_ptr<std::at
             absl::StrCat("the node reads files for ", kMaxFileCalls, " calls already: try again when one has ended")});
     return;
   }
-  try {
-    thread_ = std::thread([this] { Run(); });
-  } catch (const std::system_error&) {
-    Finish({grpc::StatusCode::RESOURCE_EXHAUSTED, "no thread for the call: the node has too many processes"});
-  }
+  if (absl::Status started = thread_.Start([this] { Run(); }); !started.ok()) Finish(ToGrpc(started));
 }
 
 absl::Status FileCall::Send(const google::protobuf::MessageLite& message) {
@@ -66,12 +61,7 @@ void FileCall::OnCancel() {
 }
 
 void FileCall::OnDone() {
-  // gRPC may call from inside Run's Finish, which is its last act.
-  if (thread_.get_id() == std::this_thread::get_id()) {
-    thread_.detach();
-  } else if (thread_.joinable()) {
-    thread_.join();
-  }
+  thread_.End();
   under_way_->fetch_sub(1);
   delete this;
 }

@@ -9,10 +9,10 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
 
 #include "absl/time/time.h"
 #include "base/status.h"
+#include "machined/own_thread.h"
 
 namespace stele::machined {
 
@@ -54,7 +54,7 @@ class FileCall : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   std::condition_variable changed_;
   bool writing_ = false;
   std::atomic<bool> cancelled_ = false;
-  std::thread thread_;
+  OwnThread thread_;
 };
 
 }  // namespace stele::machined

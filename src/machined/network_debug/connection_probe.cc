@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/strip.h"
 #include "machined/network_debug/request_bounds.h"
+#include "machined/proto_time.h"
 #include "machined/uptime.h"
 
 namespace stele::machined {
@@ -176,20 +177,20 @@ class Prober {
     step_ = "name";
     absl::Duration began = Uptime();
     ASSIGN_OR_RETURN(SocketAddress to, FindHost(where.host, where.port, request_.family(), source_, files_, stop_));
-    if (!ParseAddress(where.host, 0).ok()) Put(Uptime() - began, response_.mutable_name_time());
+    if (!ParseAddress(where.host, 0).ok()) SetDuration(Uptime() - began, response_.mutable_name_time());
     response_.set_address(to.TextWithPort());
     step_ = "connect";
     began = Uptime();
     deadline_ = began + timeout_;  // name servers have time-outs of their own
     ASSIGN_OR_RETURN(UniqueFd fd, Connect(to));
-    Put(Uptime() - began, response_.mutable_connect_time());
+    SetDuration(Uptime() - began, response_.mutable_connect_time());
     if (web == nullptr) return absl::OkStatus();
     Channel channel(std::move(fd), deadline_, stop_);
     if (web->tls) {
       step_ = "tls";
       began = Uptime();
       RETURN_IF_ERROR(channel.Handshake(where.host));
-      Put(Uptime() - began, response_.mutable_tls_time());
+      SetDuration(Uptime() - began, response_.mutable_tls_time());
       Describe(channel.tls(), response_.mutable_tls());
     }
     step_ = "http";
@@ -229,7 +230,7 @@ class Prober {
       absl::StatusOr<absl::optional<std::string>> line = StatusLine(bytes);
       if (!line.ok()) return absl::UnavailableError(line.status().message());
       if (!line->has_value()) continue;
-      Put(Uptime() - began, response_.mutable_http_time());
+      SetDuration(Uptime() - began, response_.mutable_http_time());
       response_.set_status_line(**line);
       return absl::OkStatus();
     }

@@ -12,6 +12,7 @@
 #include "machined/network_debug/icmp_socket.h"
 #include "machined/network_debug/random_number.h"
 #include "machined/network_debug/request_bounds.h"
+#include "machined/proto_time.h"
 #include "machined/uptime.h"
 
 namespace stele::machined {
@@ -63,10 +64,10 @@ class Statistics {
   void Fill(PingSummary* summary) const {
     if (count_ == 0) return;
     double mean = sum_ / count_;
-    Put(min_, summary->mutable_min());
-    Put(absl::Nanoseconds(mean), summary->mutable_avg());
-    Put(max_, summary->mutable_max());
-    Put(absl::Nanoseconds(std::sqrt(std::max(0.0, squares_ / count_ - mean * mean))), summary->mutable_mdev());
+    SetDuration(min_, summary->mutable_min());
+    SetDuration(absl::Nanoseconds(mean), summary->mutable_avg());
+    SetDuration(max_, summary->mutable_max());
+    SetDuration(absl::Nanoseconds(std::sqrt(std::max(0.0, squares_ / count_ - mean * mean))), summary->mutable_mdev());
   }
 
  private:
@@ -186,7 +187,7 @@ class Pinger {
     response_.mutable_summary()->set_errors(summary().errors() + 1);
     PingEvent* event = Event(sent.sequence, machine::v1::PING_OUTCOME_ERROR);
     event->set_from(packet.from.Text());
-    Put(now - sent.at, event->mutable_round_trip());
+    SetDuration(now - sent.at, event->mutable_round_trip());
     event->set_message(IcmpErrorText(socket_.family(), *answer));
     return Tell();
   }
@@ -204,7 +205,7 @@ class Pinger {
     event->set_from(packet.from.Text());
     event->set_ttl(socket_.family() == AF_INET ? answer.ttl : packet.ttl);
     event->set_size(static_cast<uint32_t>(answer.payload.size()));
-    Put(now - sent.at, event->mutable_round_trip());
+    SetDuration(now - sent.at, event->mutable_round_trip());
     return Tell();
   }
 

@@ -18,10 +18,4 @@ absl::Status CheckNumber(uint64_t value, const NumberBounds& bounds) {
   return absl::InvalidArgumentError(absl::StrCat(bounds.name, " must be between ", bounds.least, " and ", bounds.most));
 }
 
-void Put(absl::Duration duration, google::protobuf::Duration* message) {
-  int64_t ns = absl::ToInt64Nanoseconds(duration);
-  message->set_seconds(ns / 1'000'000'000);
-  message->set_nanos(static_cast<int32_t>(ns % 1'000'000'000));
-}
-
 }  // namespace stele::machined

@@ -23,6 +23,4 @@ struct NumberBounds {
 };
 absl::Status CheckNumber(uint64_t value, const NumberBounds& bounds);
 
-void Put(absl::Duration duration, google::protobuf::Duration* message);
-
 }  // namespace stele::machined

@@ -5,6 +5,7 @@
 #include "machined/network_debug/request_bounds.h"
 #include "machined/network_debug/resolver_files.h"
 #include "machined/network_debug/socket_address.h"
+#include "machined/proto_time.h"
 
 namespace stele::machined {
 namespace {
@@ -87,7 +88,7 @@ TEST(Bounded, FillsInAndRefuses) {
   constexpr DurationBounds kBounds = {"interval", absl::Milliseconds(100), absl::Minutes(1), absl::Seconds(1)};
   google::protobuf::Duration duration;
   EXPECT_EQ(*Bounded(false, duration, kBounds), absl::Seconds(1));
-  Put(absl::Milliseconds(1500), &duration);
+  SetDuration(absl::Milliseconds(1500), &duration);
   EXPECT_EQ(*Bounded(true, duration, kBounds), absl::Milliseconds(1500));
   for (auto [seconds, nanos] : std::vector<std::pair<int64_t, int32_t>>{
            {0, 0}, {0, 99'999'999}, {60, 1}, {-1, 0}, {INT64_MAX, INT32_MAX}, {INT64_MIN, INT32_MIN}}) {

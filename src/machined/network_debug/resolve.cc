@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "machined/network_debug/dns_exchange.h"
 #include "machined/network_debug/request_bounds.h"
+#include "machined/proto_time.h"
 #include "machined/uptime.h"
 
 namespace stele::machined {
@@ -114,7 +115,7 @@ class Lookup {
       query->set_name(name);
       query->set_type(type.name);
       query->set_server(resolver_.servers[i].TextWithPort());
-      Put(Uptime() - began, query->mutable_duration());
+      SetDuration(Uptime() - began, query->mutable_duration());
       if (!reply.ok()) {
         query->set_message(absl::IsDeadlineExceeded(reply.status())
                                ? absl::StrCat("no answer within ", absl::FormatDuration(timeout_))

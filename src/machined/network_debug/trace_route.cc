@@ -8,6 +8,7 @@
 #include "machined/network_debug/icmp_socket.h"
 #include "machined/network_debug/random_number.h"
 #include "machined/network_debug/request_bounds.h"
+#include "machined/proto_time.h"
 #include "machined/uptime.h"
 
 namespace stele::machined {
@@ -168,7 +169,7 @@ class Tracer {
     sent_[*index].settled = true;
     machine::v1::TraceProbe* probe = hop->mutable_probes(static_cast<int>(*index));
     probe->set_from(packet.from.Text());
-    Put(now - sent_[*index].at, probe->mutable_round_trip());
+    SetDuration(now - sent_[*index].at, probe->mutable_round_trip());
     if (answer->kind == IcmpAnswer::Kind::kTimeExceeded) return true;
     *ends = true;
     if (packet.from.bytes() == to_.bytes()) hop->set_reached(true);

@@ -92,11 +92,6 @@ uint64_t Keyed(absl::string_view text, absl::string_view key, uint64_t otherwise
   return otherwise;
 }
 
-void SetDuration(absl::Duration time, google::protobuf::Duration* out) {
-  out->set_seconds(absl::IDivDuration(time, absl::Seconds(1), &time));
-  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time)));
-}
-
 absl::Duration FromTicks(uint64_t ticks) {
   return absl::Seconds(1) * static_cast<double>(ticks) / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }

@@ -8,7 +8,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "google/protobuf/duration.pb.h"
+#include "machined/proto_time.h"
 
 namespace stele::machined {
 
@@ -30,7 +30,6 @@ std::string Printable(absl::string_view text);
 // A value in a file of "key value" lines, such as memory.events and cpu.stat; `otherwise` without such a line.
 uint64_t Keyed(absl::string_view text, absl::string_view key, uint64_t otherwise = 0);
 
-void SetDuration(absl::Duration time, google::protobuf::Duration* out);
 // In USER_HZ, as /proc counts.
 absl::Duration FromTicks(uint64_t ticks);
 

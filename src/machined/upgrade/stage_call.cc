@@ -19,7 +19,7 @@ constexpr size_t kAhead = 2 << 20;
 
 StageCall::StageCall(NodeApi& api, grpc::CallbackServerContext* context)
     : api_(api), context_(context), caller_(CallerOf(*context)) {
-  thread_ = std::thread([this] { Run(); });
+  if (absl::Status started = thread_.Start([this] { Run(); }); !started.ok()) Finish(ToGrpc(started));
 }
 
 void StageCall::OnReadDone(bool ok) {
@@ -60,12 +60,7 @@ void StageCall::OnCancel() {
 }
 
 void StageCall::OnDone() {
-  // gRPC may call from inside Run's Finish, which is its last act.
-  if (thread_.get_id() == std::this_thread::get_id()) {
-    thread_.detach();
-  } else if (thread_.joinable()) {
-    thread_.join();
-  }
+  thread_.End();
   delete this;
 }
 

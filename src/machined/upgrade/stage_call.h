@@ -8,10 +8,10 @@
 #include <deque>
 #include <mutex>
 #include <string>
-#include <thread>
 
 #include "absl/time/time.h"
 #include "machined/api.h"
+#include "machined/own_thread.h"
 #include "machined/upgrade/rate_floor.h"
 #include "machined/upgrade/staging.h"
 #include "machined/upgrade/upgrade_controller.h"
@@ -64,7 +64,7 @@ class StageCall : public grpc::ServerBidiReactor<machine::v1::StageImageRequest,
   bool cancelled_ = false;
   bool finishing_ = false;  // nothing more is read
   bool writing_ = false;
-  std::thread thread_;
+  OwnThread thread_;
 };
 
 }  // namespace stele::machined
