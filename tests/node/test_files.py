@@ -123,6 +123,27 @@ def test_what_nobody_reads(shared_node, tree, role):
         assert len(done.stderr.decode().strip().splitlines()) == 1, done.stderr
 
 
+# Each is there, with a mode that would let everybody read it.
+SECRETS = ["/var/lib/kubelet/pki/kubelet-client.pem", "/var/lib/kubelet/config.json", "/var/lib/etcd/member/wal",
+           "/var/lib/kubelet/pods/1-2/volumes/kubernetes.io~secret/s/token", "/var/lib/kubelet/pods/1-2/volumes/kubernetes.io~projected/p/token",
+           "/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db", "/var/log/some.key", "/var/lib/app/kubeconfig.yaml"]
+
+
+@pytest.mark.parametrize("role", ("reader", "operator", "admin"))
+def test_a_secret_that_is_there_is_nobodys(shared_node, role):
+    for path in SECRETS:
+        file = place(shared_node, path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("SECRET")
+        file.chmod(0o644)
+    run = as_role(shared_node, role)
+    for path in SECRETS:
+        done = run("read", path)
+        assert done.returncode == 5 and b"SECRET" not in done.stdout + done.stderr, (path, done)
+        told = run("archive", str(pathlib.Path(path).parent)).stdout
+        assert b"SECRET" not in told, path
+
+
 def test_roles(shared_node, tree):
     readable = {"reader": 5, "operator": 5, "admin": 0}
     for role, code in readable.items():
