@@ -35,7 +35,7 @@ struct Limits {
   uint64_t resets_per_second = 33;
 
   // Bytes that wait in apid because the other side is slow. Windows are what makes the sender stop.
-  uint32_t request_window = 256 * 1024;  // of one call, from the client
+  uint32_t request_window = 512 * 1024;  // of one call, from the client
   uint32_t request_connection_window = 1024 * 1024;
   uint32_t response_window = 512 * 1024;  // of one call, from machined
   uint32_t response_connection_window = 2 * 1024 * 1024;

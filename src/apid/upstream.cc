@@ -8,7 +8,7 @@
 namespace stele {
 namespace {
 
-constexpr size_t kOutBytes = 128 * 1024;  // serialised at a time
+constexpr size_t kOutBytes = 256 * 1024;  // serialised at a time
 constexpr size_t kInBytes = 256 * 1024;   // received at a time
 constexpr int kReadsPerTurn = 4;          // then the other connections have their turn
 constexpr size_t kResponseHeaderBytes = 16 * 1024;

@@ -14,6 +14,8 @@ namespace {
 
 // A configuration is at most 1 MiB, an image chunk 256 KiB.
 constexpr int kMaxMessage = 2 << 20;
+constexpr int kFrame = 256 * 1024;
+constexpr int kWindow = 512 * 1024;
 constexpr size_t kMaxMemory = 64 << 20;
 // At once; the rest waits in the backlog for the next turn.
 constexpr int kAcceptsPerTurn = 32;
@@ -39,6 +41,11 @@ class ApiServerImpl : public ApiServer, public FdHandler {
     builder.SetMaxReceiveMessageSize(kMaxMessage);
     // Clients that know how to read our log chunks zip nothing: the socket is a pipe in memory.
     builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_NONE);
+    // apid is at the other end, and keeps the windows of clients: whole chunks in few frames, few turns and few reads.
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kFrame);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindow);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    builder.AddChannelArgument(GRPC_ARG_TCP_READ_CHUNK_SIZE, kFrame);
     acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
         grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, grpc::InsecureServerCredentials());
     for (const std::unique_ptr<grpc::Service>& service : services_) builder.RegisterService(service.get());

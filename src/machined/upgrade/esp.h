@@ -16,7 +16,7 @@ inline constexpr char kLinuxFolder[] = "EFI/Linux";
 // What a written UKI must be.
 struct ExpectedFile {
   uint64_t size = 0;
-  std::string sha256;     // 32 bytes
+  std::string sha256;     // 32 bytes; "" does not ask, where all bytes were compared already
   std::string root_hash;  // hex: what .cmdline must name; "" does not ask
 };
 

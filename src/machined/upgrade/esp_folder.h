@@ -18,21 +18,24 @@
 #include "absl/strings/string_view.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "machined/upgrade/stage_target.h"
 
 namespace stele::machined {
 
 // A file that is being written: as long as it will be from the start, so that it cannot run out of space later.
-class EspFile {
+class EspFile : public StageTarget {
  public:
-  EspFile(UniqueFd fd, std::string name, uint64_t size) : fd_(std::move(fd)), name_(std::move(name)), size_(size) {}
-  int fd() const { return fd_.get(); }
-  uint64_t size() const { return size_; }
-  absl::Status Write(uint64_t offset, absl::string_view bytes);
-  // Onto the disk: fsync, then the cache forgets it.
-  absl::Status Flush();
+  // `direct` is the same file, opened with O_DIRECT (direct_io.h).
+  EspFile(UniqueFd fd, UniqueFd direct, std::string name, uint64_t size)
+      : fd_(std::move(fd)), direct_(std::move(direct)), name_(std::move(name)), size_(size) {}
+  absl::StatusOr<uint64_t> MatchingPrefix(const PartHashes& part, const KeepGoing& keep_going) const override;
+  absl::Status Write(uint64_t offset, absl::string_view bytes) override;
+  absl::Status Flush() override;
+  absl::Status ReadBack(uint64_t begin, uint64_t end, const ReadSink& sink) override;
 
  private:
   UniqueFd fd_;
+  UniqueFd direct_;
   std::string name_;
   uint64_t size_;
 };
@@ -49,7 +52,8 @@ class EspFolder {
   absl::StatusOr<uint64_t> FreeBytes() const;
   // Makes the file, or goes on with one that was begun. RESOURCE_EXHAUSTED without space.
   absl::StatusOr<EspFile> BeginWrite(const std::string& name, uint64_t size);
-  // Reads the file from the disk, past the cache. DATA_LOSS when size or SHA-256 are others.
+  // Reads the file from the disk, past the cache. DATA_LOSS when size or SHA-256 are others; with "" for the latter
+  // only the size is asked.
   absl::Status ReadBack(const std::string& name, uint64_t size, absl::string_view sha256) const;
   // OK when the end is so already: a step that was cut is done again.
   absl::Status Rename(const std::string& from, const std::string& to);

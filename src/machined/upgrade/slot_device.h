@@ -10,27 +10,23 @@
 #include "absl/strings/string_view.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
-#include "machined/upgrade/chunks.h"
-#include "machined/upgrade/direct_io.h"
+#include "machined/upgrade/stage_target.h"
 
 namespace stele::machined {
 
-class SlotDevice {
+class SlotDevice : public StageTarget {
  public:
   // FAILED_PRECONDITION for a device that something has mounted or mapped: the running slot is one.
   static absl::StatusOr<SlotDevice> Open(const std::string& path);
 
   uint64_t capacity() const { return capacity_; }
-  // How much of the part is there already.
-  absl::StatusOr<uint64_t> MatchingPrefix(const PartHashes& part, const KeepGoing& keep_going) const {
+  absl::StatusOr<uint64_t> MatchingPrefix(const PartHashes& part, const KeepGoing& keep_going) const override {
     return machined::MatchingPrefix(fd_.get(), part, keep_going);
   }
-  // `offset` is a multiple of 4096, `bytes` too, save at the part's end, which zeros follow.
-  absl::Status Write(uint64_t offset, absl::string_view bytes);
-  // What was written is on the disk.
-  absl::Status Flush();
-  // Reads bytes [begin, end) back from the disk, after what was written has got there. `begin` is a multiple of 4096.
-  absl::Status ReadBack(uint64_t begin, uint64_t end, const ReadSink& sink);
+  // Zeros follow the part's end, up to a multiple of 4096.
+  absl::Status Write(uint64_t offset, absl::string_view bytes) override;
+  absl::Status Flush() override;
+  absl::Status ReadBack(uint64_t begin, uint64_t end, const ReadSink& sink) override;
   // Reads all of it back. DATA_LOSS where it is not the part.
   absl::Status Verify(const PartHashes& part, const KeepGoing& keep_going) const;
 

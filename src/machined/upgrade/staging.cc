@@ -7,13 +7,14 @@
 #include "absl/time/clock.h"
 #include "image_file/chunk_check.h"
 #include "machined/upgrade/loader.h"
+#include "machined/upgrade/slot_device.h"
 
 namespace stele::machined {
 namespace {
 
 using image::v1::PartKind;
 
-// The root is read back in pieces of this size while the next bytes are under way: each is a flush of the disk, and
+// A part is read back in pieces of this size while the next bytes are under way: each is a flush of the disk, and
 // stays in memory until then.
 constexpr size_t kReadBack = 4 << 20;
 
@@ -25,10 +26,11 @@ PartHashes HashesOf(const image_file::Header& header, int part) {
   return {p.size(), p.sha256(), {p.chunks().begin(), p.chunks().end()}, header.manifest.chunk_size()};
 }
 
-absl::Status VerifyUki(const UpgradePlace& place, const image_file::Header& header, uint64_t number) {
+// `whole`: its bytes were compared already, what is left is its name, its size and what is in it.
+absl::Status VerifyUki(const UpgradePlace& place, const image_file::Header& header, uint64_t number, bool whole) {
   ASSIGN_OR_RETURN(Esp esp, Esp::Open(place.esp.target()));
   const image::v1::Part& uki = header.part(header.Find(PartKind::PART_KIND_UKI));
-  return esp.VerifyWritten(number, {uki.size(), uki.sha256(), RootHashHex(header)});
+  return esp.VerifyWritten(number, {uki.size(), whole ? "" : uki.sha256(), RootHashHex(header)});
 }
 
 }  // namespace
@@ -128,22 +130,25 @@ absl::Status Staging::Prepare() {
 // --- write
 
 absl::Status Staging::OpenTarget(int part) {
-  file_.reset();
-  slot_.reset();
+  target_.reset();
+  proven_ = 0;
   uint64_t size = header_.part(part).size();
   if (header_.part(part).kind() == PartKind::PART_KIND_ROOT) {
-    ASSIGN_OR_RETURN(slot_, SlotDevice::Open(place_.other_device));
+    ASSIGN_OR_RETURN(SlotDevice slot, SlotDevice::Open(place_.other_device));
+    target_ = std::make_unique<SlotDevice>(std::move(slot));
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(EspWindow window, place_.esp.OpenWindow());
   window_ = std::move(window);
   if (header_.part(part).kind() == PartKind::PART_KIND_LOADER) {
     ASSIGN_OR_RETURN(Loader loader, Loader::Open(place_.esp.target()));
-    ASSIGN_OR_RETURN(file_, loader.BeginWrite(header_.part(part).sha256(), size));
+    ASSIGN_OR_RETURN(EspFile file, loader.BeginWrite(header_.part(part).sha256(), size));
+    target_ = std::make_unique<EspFile>(std::move(file));
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(Esp esp, Esp::Open(place_.esp.target()));
-  ASSIGN_OR_RETURN(file_, esp.BeginWrite(record_.number(), size));
+  ASSIGN_OR_RETURN(EspFile file, esp.BeginWrite(record_.number(), size));
+  target_ = std::make_unique<EspFile>(std::move(file));
   return absl::OkStatus();
 }
 
@@ -161,10 +166,9 @@ absl::StatusOr<uint64_t> Staging::FindStart() {
     if (there) continue;
     RETURN_IF_ERROR(OpenTarget(part));
     PartHashes hashes = HashesOf(header_, part);
-    absl::StatusOr<uint64_t> matching = slot_.has_value() ? slot_->MatchingPrefix(hashes, callbacks_.keep_going)
-                                                          : MatchingPrefix(file_->fd(), hashes, callbacks_.keep_going);
+    absl::StatusOr<uint64_t> matching = target_->MatchingPrefix(hashes, callbacks_.keep_going);
     RETURN_IF_ERROR(Annotate(matching.status(), "look at what is there"));
-    if (slot_.has_value()) proven_ = *matching;
+    proven_ = *matching;
     if (*matching < hashes.size) return header_.offsets[part] + *matching;
     RETURN_IF_ERROR(FinishPart(part));
   }
@@ -175,8 +179,7 @@ absl::Status Staging::Write() {
   ASSIGN_OR_RETURN(uint64_t position, FindStart());
   callbacks_.progress({"write", position});
   absl::Status received = Receive(position);
-  file_.reset();  // before the window closes
-  slot_.reset();
+  target_.reset();  // before the window closes
   absl::Status closed = window_.Close();
   return received.ok() ? closed : received;
 }
@@ -230,15 +233,10 @@ absl::Status Staging::FinishChunk(int part, uint64_t offset) {
   ASSIGN_OR_RETURN(bool there, IsThere(part));
   uint64_t end = offset + chunk_.size();
   if (!there) {
-    if (!file_.has_value() && !slot_.has_value()) RETURN_IF_ERROR(OpenTarget(part));
-    if (slot_.has_value()) {
-      RETURN_IF_ERROR(slot_->Write(offset, chunk_));
-      unread_ += chunk_;
-      if (unread_.size() >= kReadBack) RETURN_IF_ERROR(ReadBackRoot());
-    }
-    // Flushed at once, so that the page cache holds one chunk and not the whole UKI.
-    if (file_.has_value()) RETURN_IF_ERROR(file_->Write(offset, chunk_));
-    if (file_.has_value()) RETURN_IF_ERROR(file_->Flush());
+    if (target_ == nullptr) RETURN_IF_ERROR(OpenTarget(part));
+    RETURN_IF_ERROR(target_->Write(offset, chunk_));
+    unread_ += chunk_;
+    if (unread_.size() >= kReadBack) RETURN_IF_ERROR(ReadBack());
     if (end == header_.part(part).size()) RETURN_IF_ERROR(FinishPart(part));
   }
   chunk_.clear();
@@ -247,9 +245,9 @@ absl::Status Staging::FinishChunk(int part, uint64_t offset) {
 }
 
 // What was written by now is on the disk as it is here, where each chunk's hash was checked.
-absl::Status Staging::ReadBackRoot() {
+absl::Status Staging::ReadBack() {
   absl::string_view rest = unread_;
-  RETURN_IF_ERROR(slot_->ReadBack(proven_, proven_ + rest.size(), [&](absl::string_view bytes) {
+  RETURN_IF_ERROR(target_->ReadBack(proven_, proven_ + rest.size(), [&](absl::string_view bytes) {
     if (!absl::ConsumePrefix(&rest, bytes)) {
       return absl::DataLossError(absl::StrCat("what is on the disk from byte ", proven_, " to ",
                                               proven_ + unread_.size(), " is not what was written"));
@@ -262,11 +260,11 @@ absl::Status Staging::ReadBackRoot() {
 }
 
 absl::Status Staging::FinishPart(int part) {
-  if (slot_.has_value()) RETURN_IF_ERROR(Annotate(slot_->Flush(), image_file::PartName(header_.part(part).kind())));
-  if (!unread_.empty()) RETURN_IF_ERROR(ReadBackRoot());
-  if (file_.has_value()) RETURN_IF_ERROR(Annotate(file_->Flush(), image_file::PartName(header_.part(part).kind())));
-  file_.reset();
-  slot_.reset();
+  PartKind kind = header_.part(part).kind();
+  // Also what an earlier call wrote: it was read from the disk, and may be in its cache alone.
+  RETURN_IF_ERROR(Annotate(unread_.empty() ? target_->Flush() : ReadBack(), image_file::PartName(kind)));
+  if (proven_ == header_.part(part).size()) whole_.insert(kind);
+  target_.reset();
   return window_.Close();
 }
 
@@ -274,9 +272,8 @@ absl::Status Staging::FinishPart(int part) {
 
 absl::Status Staging::Verify() {
   callbacks_.progress({"verify", header_.total_size});
-  RETURN_IF_ERROR(VerifyUki(place_, header_, record_.number()));
-  const image::v1::Part& root = header_.part(header_.Find(PartKind::PART_KIND_ROOT));
-  if (proven_ != root.size()) RETURN_IF_ERROR(VerifyRoot(place_, header_, callbacks_.keep_going));
+  RETURN_IF_ERROR(VerifyUki(place_, header_, record_.number(), whole_.count(PartKind::PART_KIND_UKI) > 0));
+  if (whole_.count(PartKind::PART_KIND_ROOT) == 0) RETURN_IF_ERROR(VerifyRoot(place_, header_, callbacks_.keep_going));
   if (int loader = header_.Find(PartKind::PART_KIND_LOADER); loader >= 0) {
     ASSIGN_OR_RETURN(bool there, IsThere(loader));
     ASSIGN_OR_RETURN(Loader loaders, Loader::Open(place_.esp.target()));
@@ -289,7 +286,7 @@ absl::Status Staging::Verify() {
 
 absl::Status VerifyStaged(const UpgradePlace& place, const image_file::Header& header, uint64_t number,
                           const KeepGoing& keep_going) {
-  RETURN_IF_ERROR(VerifyUki(place, header, number));
+  RETURN_IF_ERROR(VerifyUki(place, header, number, false));
   RETURN_IF_ERROR(keep_going());
   return VerifyRoot(place, header, keep_going);
 }

@@ -9,7 +9,8 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,7 @@
 #include "machined/upgrade/chunks.h"
 #include "machined/upgrade/esp.h"
 #include "machined/upgrade/place.h"
-#include "machined/upgrade/slot_device.h"
+#include "machined/upgrade/stage_target.h"
 #include "machined/upgrade/upgrade_store.h"
 
 namespace stele::machined {
@@ -34,7 +35,7 @@ class Staging {
  public:
   struct Progress {
     const char* step = "";
-    uint64_t offset = 0;  // in the file: up to here it is on the disk and verified
+    uint64_t offset = 0;  // in the file: up to here its hashes are right, and it is written
   };
   struct Callbacks {
     // The image's next bytes, from the offset that the first `write` told. "" at the stream's end.
@@ -73,7 +74,7 @@ class Staging {
   absl::Status Take(uint64_t position, absl::string_view bytes);
   absl::Status FinishChunk(int part, uint64_t offset);
   absl::Status FinishPart(int part);
-  absl::Status ReadBackRoot();
+  absl::Status ReadBack();
   absl::Status OpenTarget(int part);
   absl::StatusOr<bool> IsThere(int part);
 
@@ -84,15 +85,16 @@ class Staging {
   Callbacks callbacks_;
   image_file::Header header_;
   UpgradeRecord record_;
-  // While it writes: at most one of them, and the chunk that is not complete yet.
+  // While it writes: where the part goes that is under way, and its chunk that is not complete yet.
   EspWindow window_;
-  std::optional<EspFile> file_;
-  std::optional<SlotDevice> slot_;
+  std::unique_ptr<StageTarget> target_;
   std::string chunk_;
-  // How much of the root is known to be on the disk as the manifest has it: read and hashed when the call began, or
+  // How much of that part is known to be on the disk as the manifest has it: read and hashed when the call began, or
   // compared with `unread_`, which was written behind it and is not read back yet.
   uint64_t proven_ = 0;
   std::string unread_;
+  // The parts of which all is known so.
+  std::set<image::v1::PartKind> whole_;
 };
 
 // Reads an image back that was written but not activated: the UKI of that number, and the whole root.

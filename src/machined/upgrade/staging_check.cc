@@ -1,6 +1,7 @@
 // Staging's first step: whether this node takes this image, before anything is changed.
 #include "absl/strings/escaping.h"
 #include "image_file/version.h"
+#include "machined/upgrade/slot_device.h"
 #include "machined/upgrade/staging.h"
 
 namespace stele::machined {
