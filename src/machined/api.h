@@ -23,6 +23,7 @@ class FetchController;
 class InitClient;
 class InstallRunner;
 class LogStore;
+class ProviderReads;
 class ServiceManager;
 class UpgradeController;
 
@@ -39,6 +40,7 @@ struct NodeApi {
   UpgradeController& upgrades;
   FetchController& fetches;
   ComponentVersions& versions;  // any thread
+  ProviderReads& reads;         // any thread
   std::string boot_id;          // any thread
 };
 
@@ -53,5 +55,6 @@ std::unique_ptr<grpc::Service> MakeConfigService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeInstallService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeUpgradeService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeNetworkService(NodeApi& api);
+std::unique_ptr<grpc::Service> MakeMetricsService(NodeApi& api);
 
 }  // namespace stele::machined

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "machined/log.h"
+#include "machined/metrics/call_counts.h"
 
 namespace stele::machined {
 namespace {
@@ -48,6 +49,7 @@ class ApiServerImpl : public ApiServer, public FdHandler {
     builder.AddChannelArgument(GRPC_ARG_TCP_READ_CHUNK_SIZE, kFrame);
     acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
         grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, grpc::InsecureServerCredentials());
+    builder.experimental().SetInterceptorCreators(CallCounts::Interceptors());
     for (const std::unique_ptr<grpc::Service>& service : services_) builder.RegisterService(service.get());
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::InternalError("start the gRPC server");

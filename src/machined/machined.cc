@@ -32,6 +32,7 @@
 #include "machined/log_store.h"
 #include "machined/phase_board.h"
 #include "machined/probe.h"
+#include "machined/providers/provider_reads.h"
 #include "machined/runtime.h"
 #include "machined/service_files.h"
 #include "machined/service_manager.h"
@@ -241,11 +242,13 @@ absl::Status Run() {
   for (std::unique_ptr<Controller>& controller : AllControllers()) controllers.push_back(std::move(controller));
 
   // The API before the controllers: a node without network, disk or configuration answers.
-  NodeApi api = {runtime, events, init, services, config, logs, boots, installs, upgrades, fetches, versions, boot_id};
+  ProviderReads reads(*loop);
+  NodeApi api = {runtime,  events,   init,    services, config, logs,   boots,
+                 installs, upgrades, fetches, versions, reads,  boot_id};
   std::vector<std::unique_ptr<grpc::Service>> handlers;
-  for (auto make :
-       {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeFileService, MakeImageService,
-        MakeLogService, MakeConfigService, MakeInstallService, MakeUpgradeService, MakeNetworkService}) {
+  for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeFileService,
+                    MakeImageService, MakeLogService, MakeConfigService, MakeInstallService, MakeUpgradeService,
+                    MakeNetworkService, MakeMetricsService}) {
     handlers.push_back(make(api));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ApiServer> server,

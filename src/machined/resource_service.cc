@@ -128,7 +128,7 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
                                 machine::v1::GetResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     if (const Provider* provider = FindProvider(request->type())) {
-      reads_.Read(*provider, [reactor, request, response, provider](const absl::StatusOr<Provided>& all) {
+      api_.reads.Read(*provider, [reactor, request, response, provider](const absl::StatusOr<Provided>& all) {
         if (!all.ok()) return reactor->Finish(ToGrpc(all.status()));
         auto found = all->find(request->id());
         if (found == all->end()) return reactor->Finish(UnknownId(request->type(), request->id()));
@@ -157,7 +157,7 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
       return reactor;
     }
     if (const Provider* provider = FindProvider(request->type())) {
-      reads_.Read(*provider, [reactor, response, provider, selector = *selector](const absl::StatusOr<Provided>& all) {
+      api_.reads.Read(*provider, [reactor, response, provider, selector = *selector](const absl::StatusOr<Provided>& all) {
         if (!all.ok()) return reactor->Finish(ToGrpc(all.status()));
         for (const auto& [id, body] : *all) {
           if (selector.Fits(id, provider->owner, *body)) Fill(*provider, id, *body, *response->add_resources());
@@ -184,7 +184,7 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
     loop_.Post([this, writer, type = request->type(), id = request->id(), selector = std::move(selector)] {
       if (!selector.ok()) return writer->Close(ToGrpc(selector.status()));
       if (const Provider* provider = FindProvider(type)) {
-        return std::make_shared<ProviderWatch>(loop_, reads_, *provider, id, *selector, writer)->Begin();
+        return std::make_shared<ProviderWatch>(loop_, api_.reads, *provider, id, *selector, writer)->Begin();
       }
       WatchStore(type, id, *selector, writer);
     });
@@ -223,7 +223,6 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
 
   NodeApi& api_;
   OwnerLoop& loop_;
-  ProviderReads reads_{loop_};
 };
 
 }  // namespace

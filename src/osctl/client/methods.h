@@ -8,6 +8,7 @@
 #include "stele/machine/v1/image_service.pb.h"
 #include "stele/machine/v1/install_service.pb.h"
 #include "stele/machine/v1/log_service.pb.h"
+#include "stele/machine/v1/metrics_service.pb.h"
 #include "stele/machine/v1/network_service.pb.h"
 #include "stele/machine/v1/resource_service.pb.h"
 #include "stele/machine/v1/service_service.pb.h"
@@ -37,6 +38,9 @@ inline constexpr Method<Flow::kUnary, v1::RebootRequest, v1::RebootResponse> kRe
     "/stele.machine.v1.SystemService/Reboot"};
 inline constexpr Method<Flow::kUnary, v1::ShutdownRequest, v1::ShutdownResponse> kShutdown{
     "/stele.machine.v1.SystemService/Shutdown"};
+
+inline constexpr Method<Flow::kUnary, v1::GetMetricsRequest, v1::GetMetricsResponse> kGetMetrics{
+    "/stele.machine.v1.MetricsService/GetMetrics"};
 
 inline constexpr Method<Flow::kUnary, v1::GetRequest, v1::GetResponse> kGet{"/stele.machine.v1.ResourceService/Get"};
 inline constexpr Method<Flow::kUnary, v1::ListRequest, v1::ListResponse> kList{

@@ -34,6 +34,7 @@ Command LsCommand();
 Command PatchCommand();
 Command PingCommand();
 Command ProbeCommand();
+Command MetricsCommand();
 Command ReadCommand();
 Command RebootCommand();
 Command ResetCommand();
