@@ -13,7 +13,7 @@ import pytest
 ROW = re.compile(r"^\| (?P<what>[^|]+) \| (?P<ssh>[^|]+) \| `(?P<command>osctl [^`]+)` \|$", re.M)
 ROWS = [match.groupdict() for match in ROW.finditer((harness.TOP / "docs/from-ssh.md").read_text())]
 # What only says something on standard error, or writes a file.
-SILENT = ("service ", "archive ", "capture ", "reboot ", "shutdown ", "apply ", "edit ", "patch ", "config diff ", "config validate ")
+SILENT = ("service ", "archive ", "support ", "capture ", "reboot ", "shutdown ", "apply ", "edit ", "patch ", "config diff ", "config validate ")
 FOLLOWS = ("-w", "-f")  # of get and logs: until somebody ends it
 # What a virtual machine need not have.
 MAY_BE_EMPTY = {"usbdevices", "sensors", "watchdogs", "diskhealth", "neighbours"}
@@ -67,6 +67,9 @@ def test_row(node, files, row, monkeypatch):
         assert out.strip(), (row["command"], err)
     if words[0] == "archive":
         assert "var/log" in subprocess.run(["tar", "-tf", files / "logs.tar"], check=True, capture_output=True, text=True).stdout
+    if words[0] == "support":
+        names = subprocess.run(["tar", "-tzf", files / "case.tar.gz"], check=True, capture_output=True, text=True).stdout
+        assert all(f"/{name}\n" in names for name in ("summary.txt", "logs/kernel.log", "logs/init.log", "logs/kubelet.log", "resources/pods.json"))
     if words[0] == "capture":
         assert (files / "trace.pcap").read_bytes()[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1")
 

@@ -5,7 +5,7 @@
 
 #include <utility>
 
-#include "machined/files/tar_header.h"
+#include "base/tar_header.h"
 
 namespace stele::machined {
 namespace {

@@ -9,8 +9,8 @@
 
 #include <fstream>
 
+#include "base/tar_header.h"
 #include "machined/files/file_fixture.h"
-#include "machined/files/tar_header.h"
 
 namespace stele::machined {
 namespace {

@@ -1,15 +1,10 @@
 // osctl archive: a directory of a node as a tar archive.
-#include <fcntl.h>
-#include <stdio.h>
-#include <unistd.h>
-
 #include <memory>
 
-#include "base/file.h"
-#include "base/unique_fd.h"
 #include "osctl/commands/commands.h"
 #include "osctl/commands/files.h"
 #include "osctl/failure.h"
+#include "osctl/output/new_file.h"
 #include "osctl/output/progress.h"
 #include "osctl/session.h"
 
@@ -25,44 +20,24 @@ struct Options {
   std::string file;
 };
 
-// Where the archive goes: stdout, or a file that has its name once it is whole.
+// Where the archive goes: stdout without a path.
 class Destination {
  public:
-  Destination(Console& console, const std::string& path) : console_(console), path_(path) {}
-  ~Destination() {
-    if (fd_.ok()) ::unlink(Part().c_str());
-  }
+  Destination(Console& console, const std::string& path) : console_(console), file_(path) {}
 
-  // For its owner's eyes: it may hold what is for administrators.
-  absl::Status Open() {
-    if (path_.empty()) return absl::OkStatus();
-    fd_.reset(::open(Part().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    return fd_.ok() ? absl::OkStatus() : Local(ErrnoStatus("make ", Part()));
-  }
+  absl::Status Open() { return to_stdout() ? absl::OkStatus() : file_.Open(); }
   absl::Status Write(absl::string_view bytes) {
-    if (path_.empty()) {
-      console_.Out(bytes);
-      return absl::OkStatus();
-    }
-    return Local(Annotate(WriteAll(fd_.get(), bytes), absl::StrCat("write ", Part())));
-  }
-  absl::Status Finish() {
-    if (path_.empty()) return absl::OkStatus();
-    if (::fsync(fd_.get()) != 0) return Local(ErrnoStatus("write ", Part()));
-    if (::rename(Part().c_str(), path_.c_str()) != 0) return Local(ErrnoStatus("name ", path_));
-    fd_.reset();
+    if (!to_stdout()) return file_.Write(bytes);
+    console_.Out(bytes);
     return absl::OkStatus();
   }
+  absl::Status Finish() { return to_stdout() ? absl::OkStatus() : file_.Finish(); }
 
  private:
-  std::string Part() const { return path_ + ".part"; }
-  static absl::Status Local(absl::Status status) {
-    return status.ok() ? status : WithExit(std::move(status), ExitCode::kLocal);
-  }
+  bool to_stdout() const { return file_.path().empty(); }
 
   Console& console_;
-  const std::string path_;
-  UniqueFd fd_;
+  NewFile file_;
 };
 
 absl::Status ArchiveNode(Node& node, Session& session, const Options& options) {

@@ -35,6 +35,7 @@ Command PatchCommand();
 Command PingCommand();
 Command ProbeCommand();
 Command MetricsCommand();
+Command SupportCommand();
 Command ReadCommand();
 Command RebootCommand();
 Command ResetCommand();

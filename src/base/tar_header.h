@@ -8,7 +8,7 @@
 
 #include "absl/strings/string_view.h"
 
-namespace stele::machined {
+namespace stele {
 
 inline constexpr uint64_t kTarBlock = 512;
 
@@ -23,4 +23,4 @@ inline uint64_t TarPadding(uint64_t size) { return (kTarBlock - size % kTarBlock
 // What stands at the archive's end.
 std::string TarEnd();
 
-}  // namespace stele::machined
+}  // namespace stele

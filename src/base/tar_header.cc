@@ -1,11 +1,11 @@
-#include "machined/files/tar_header.h"
+#include "base/tar_header.h"
 
 #include <cstdio>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
 
-namespace stele::machined {
+namespace stele {
 namespace {
 
 // POSIX's layout.
@@ -122,4 +122,4 @@ std::string TarHeader(const std::string& name, const struct stat& info, uint64_t
 
 std::string TarEnd() { return std::string(2 * kTarBlock, '\0'); }
 
-}  // namespace stele::machined
+}  // namespace stele

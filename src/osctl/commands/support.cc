@@ -1,0 +1,235 @@
+// osctl support: what somebody else needs to understand a node, in one file.
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/time/clock.h"
+#include "osctl/commands/commands.h"
+#include "osctl/failure.h"
+#include "osctl/output/bundle.h"
+#include "osctl/output/humanize.h"
+#include "osctl/output/progress.h"
+#include "osctl/output/resource.h"
+#include "osctl/session.h"
+
+namespace stele::osctl {
+namespace {
+
+namespace v1 = stele::machine::v1;
+
+// Of one log or of the events, in the bundle and in memory; the rest is left out, which the summary says.
+constexpr size_t kMaxText = 16 << 20;
+constexpr absl::Duration kPatience = absl::Minutes(2);  // of one log
+
+struct Options {
+  std::string file;
+  uint32_t lines = 10'000;
+  bool containers = false;
+};
+
+// The text of one file of the bundle. One that is cut off ends with a line that says so.
+class Text {
+ public:
+  // False once there is no room.
+  bool Append(absl::string_view more) {
+    if (text_.size() + more.size() > kMaxText) {
+      absl::StrAppend(&text_, "[osctl: the rest is left out: it is more than ", HumanBytes(kMaxText), "]\n");
+      return false;
+    }
+    text_.append(more.data(), more.size());
+    return true;
+  }
+  const std::string& get() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+absl::StatusOr<std::string> ReadVersion(Node& node) {
+  ASSIGN_OR_RETURN(v1::VersionResponse version, node.Call(method::kVersion, {}));
+  return ToJson(FromProto(version));
+}
+
+absl::StatusOr<std::string> ReadConfig(Node& node) {
+  ASSIGN_OR_RETURN(v1::GetConfigResponse config, node.Call(method::kGetConfig, {}));
+  return config.yaml();
+}
+
+absl::StatusOr<std::string> ReadConfigHistory(Node& node) {
+  ASSIGN_OR_RETURN(v1::ConfigHistoryResponse history, node.Call(method::kConfigHistory, {}));
+  return ToJson(FromProto(history));
+}
+
+absl::StatusOr<std::string> ReadMetrics(Node& node) {
+  ASSIGN_OR_RETURN(v1::GetMetricsResponse metrics, node.Call(method::kGetMetrics, {}));
+  return metrics.text();
+}
+
+absl::StatusOr<std::string> ReadEvents(Node& node) {
+  Text text;
+  absl::Status status = node.Stream<v1::StreamEventsRequest, v1::StreamEventsResponse>(
+      method::kStreamEvents, {}, [&](const v1::StreamEventsResponse& response) {
+        bool room = text.Append(ToJson(FromProto(response.event()), Layout::kOneLine));
+        return room ? absl::OkStatus() : absl::CancelledError("enough");
+      });
+  if (!status.ok() && text.get().empty()) return status;
+  return text.get();
+}
+
+absl::StatusOr<std::vector<v1::Resource>> List(Node& node, const std::string& type) {
+  v1::ListRequest request;
+  request.set_type(type);
+  ASSIGN_OR_RETURN(v1::ListResponse response, node.Call(method::kList, request));
+  return std::vector<v1::Resource>(response.resources().begin(), response.resources().end());
+}
+
+absl::StatusOr<std::string> ReadResources(Node& node, const std::string& type) {
+  ASSIGN_OR_RETURN(std::vector<v1::Resource> resources, List(node, type));
+  Value all = Value::List();
+  for (const v1::Resource& resource : resources) all.Append(ResourceValue(resource, ""));
+  return ToJson(all);
+}
+
+absl::StatusOr<std::string> ReadLogText(Node& node, v1::ReadLogRequest request, uint32_t lines) {
+  request.set_tail_lines(lines);
+  Text text;
+  bool full = false;
+  absl::Status status = node.Stream<v1::ReadLogRequest, v1::ReadLogResponse>(
+      method::kReadLog, request, [&](const v1::ReadLogResponse& response) {
+        full = !text.Append(response.data());
+        return full ? absl::CancelledError("enough") : absl::OkStatus();
+      });
+  if (!status.ok() && !full) return status;
+  return text.get();
+}
+
+// One node's part of the bundle.
+class Collection {
+ public:
+  Collection(Session& session, Bundle& bundle, Node& node, const Options& options)
+      : session_(session), bundle_(bundle), node_(node), options_(options) {}
+
+  absl::Status Run() {
+    // A node that does not answer has nothing to give; whatever else is missing is told in the summary.
+    RETURN_IF_ERROR(Put("version.json", ReadVersion(node_), kMustBe));
+    node_.set_stream_limit(kPatience);
+    RETURN_IF_ERROR(Put("config.yaml", ReadConfig(node_)));
+    RETURN_IF_ERROR(Put("config-history.json", ReadConfigHistory(node_)));
+    RETURN_IF_ERROR(Put("events.jsonl", ReadEvents(node_)));
+    RETURN_IF_ERROR(Put("metrics.txt", ReadMetrics(node_)));
+    RETURN_IF_ERROR(PutResources());
+    RETURN_IF_ERROR(PutLogs());
+    RETURN_IF_ERROR(bundle_.Add(Name("summary.txt"), summary_));
+    session_.Tell(node_, missing_ == 0
+                             ? absl::StrCat(files_, " files")
+                             : absl::StrCat(files_, " files, ", missing_, " could not be had: summary.txt says why"));
+    return absl::OkStatus();
+  }
+
+ private:
+  enum Need : unsigned char { kMayBe, kMustBe };
+
+  std::string Name(absl::string_view file) const {
+    return absl::StrCat(absl::StrReplaceAll(node_.name(), {{"/", "_"}}), "/", file);
+  }
+
+  absl::Status Put(const std::string& file, const absl::StatusOr<std::string>& text, Need need = kMayBe) {
+    if (!text.ok() && need == kMustBe) return text.status();
+    if (!text.ok()) {
+      ++missing_;
+      absl::StrAppend(&summary_, file, ": not there: ", text.status().message(), "\n");
+      return absl::OkStatus();
+    }
+    ++files_;
+    absl::StrAppend(&summary_, file, ": ", text->size(), " bytes\n");
+    return bundle_.Add(Name(file), *text);
+  }
+
+  absl::Status PutResources() {
+    absl::StatusOr<std::vector<v1::Resource>> types = List(node_, "types");
+    if (!types.ok()) return Put("resources", types.status());
+    for (const v1::Resource& type : *types)
+      RETURN_IF_ERROR(Put(absl::StrCat("resources/", type.id(), ".json"), ReadResources(node_, type.id())));
+    return absl::OkStatus();
+  }
+
+  absl::Status PutLogs() {
+    v1::ReadLogRequest kernel;
+    kernel.mutable_kernel();
+    RETURN_IF_ERROR(Put("logs/kernel.log", ReadLogText(node_, kernel, options_.lines)));
+    absl::StatusOr<std::vector<v1::Resource>> services = List(node_, "services");
+    if (!services.ok()) return Put("logs", services.status());
+    std::vector<std::string> names = {"init"};
+    for (const v1::Resource& service : *services) names.push_back(service.id());
+    for (const std::string& name : names) {
+      v1::ReadLogRequest request;
+      request.set_service(name);
+      RETURN_IF_ERROR(Put(absl::StrCat("logs/", name, ".log"), ReadLogText(node_, request, options_.lines)));
+    }
+    return options_.containers ? PutContainerLogs() : absl::OkStatus();
+  }
+
+  absl::Status PutContainerLogs() {
+    absl::StatusOr<std::vector<v1::Resource>> containers = List(node_, "containers");
+    if (!containers.ok()) return Put("logs/containers", containers.status());
+    for (const v1::Resource& container : *containers) {
+      v1::ReadLogRequest request;
+      request.mutable_container()->set_container(container.id());
+      std::string file = absl::StrCat("logs/containers/", absl::StrReplaceAll(container.id(), {{"/", "_"}}), ".log");
+      RETURN_IF_ERROR(Put(file, ReadLogText(node_, request, options_.lines)));
+    }
+    return absl::OkStatus();
+  }
+
+  Session& session_;
+  Bundle& bundle_;
+  Node& node_;
+  const Options& options_;
+  std::string summary_;
+  int files_ = 0, missing_ = 0;
+};
+
+ExitCode Support(Session& session, const Options& options) {
+  absl::Time now = absl::Now();
+  std::string path = options.file;
+  if (path.empty()) path = absl::FormatTime("stele-support-%Y%m%dT%H%M%SZ.tar.gz", now, absl::UTCTimeZone());
+  Bundle bundle(path, now);
+  if (absl::Status opened = bundle.Open(); !opened.ok()) return session.Report("", opened);
+  ExitCode code =
+      session.ForEachNode("support", [&](Node& node) { return Collection(session, bundle, node, options).Run(); });
+  if (bundle.empty()) return code;
+  absl::StatusOr<uint64_t> size = bundle.Finish();
+  if (!size.ok()) return session.Report("", size.status());
+  session.console().Err(
+      absl::StrCat("osctl: ", path, ", ", HumanBytes(*size), ": look through it before you give it away\n"));
+  return code;
+}
+
+}  // namespace
+
+Command SupportCommand() {
+  auto options = std::make_shared<Options>();
+  Command command;
+  command.name = "support";
+  command.summary = "gathers what is needed to understand nodes, in one file";
+  command.description =
+      "  osctl -n node-1,node-2 support -f case-17.tar.gz\n"
+      "Versions, the configuration without its secrets, events, figures, every type of resource, the logs of services "
+      "and\n"
+      "the kernel; with --containers those of containers, which may hold anything. What a node does not give is named "
+      "in\n"
+      "its summary.txt, and nothing is asked that changes a node.";
+  command.arguments = {
+      {"-f,--file", "FILE", "default stele-support-TIME.tar.gz", &options->file, Presence::kOptional,
+       Completion::kFile},
+      {"--lines", "N", "of each log, the last ones; default 10000", &options->lines},
+      {"--containers", "", "the logs of containers, too", &options->containers},
+  };
+  command.run = [options](Session& session) { return Support(session, *options); };
+  return command;
+}
+
+}  // namespace stele::osctl
