@@ -12,6 +12,7 @@
 #include "stele/machine/v1/image_service.grpc.pb.h"
 #include "stele/machine/v1/install_service.grpc.pb.h"
 #include "stele/machine/v1/log_service.grpc.pb.h"
+#include "stele/machine/v1/metrics_service.grpc.pb.h"
 #include "stele/machine/v1/network_service.grpc.pb.h"
 #include "stele/machine/v1/options.pb.h"
 #include "stele/machine/v1/resource_service.grpc.pb.h"
@@ -34,7 +35,7 @@ std::map<std::string, v1::Role> MethodsOfTheProtos() {
       v1::GetRequest::descriptor()->file(),         v1::StartServiceRequest::descriptor()->file(),
       v1::VersionRequest::descriptor()->file(),     v1::InstallRequest::descriptor()->file(),
       v1::StageImageRequest::descriptor()->file(),  v1::ListFilesRequest::descriptor()->file(),
-      v1::PingRequest::descriptor()->file(),
+      v1::PingRequest::descriptor()->file(),        v1::GetMetricsRequest::descriptor()->file(),
   };
   std::map<std::string, v1::Role> methods = {
       {"/grpc.health.v1.Health/Check", v1::ROLE_READER},
