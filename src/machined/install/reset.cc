@@ -159,8 +159,9 @@ absl::Status ResetState(const DiskFile& disk, const Place& place, const StorageO
 }
 
 absl::Status EmptyData(const Place& place, const std::vector<std::string>& keep, const StorageOptions& options) {
-  bool is_device = place.offset == 0;
-  if (is_device) RETURN_IF_ERROR(CheckFilesystem(place.path, /*force=*/true, options.tools));
+  // e2fsck finds a file system within an image by the name that libext2fs' unix_io takes.
+  std::string where = place.offset == 0 ? place.path : absl::StrCat(place.path, "?offset=", place.offset);
+  RETURN_IF_ERROR(CheckFilesystem(where, /*force=*/true, options.tools));
   absl::StatusOr<LoopMount> mount = LoopMount::Create({place.path, place.offset, place.size, 512}, "ext4",
                                                       absl::StrCat(Work(options), "/data"), /*read_only=*/false);
   if (!mount.ok())
