@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@ inline constexpr char kLinuxFolder[] = "EFI/Linux";
 // What a written UKI must be.
 struct ExpectedFile {
   uint64_t size = 0;
-  std::string sha256;     // 32 bytes; "" does not ask, where all bytes were compared already
+  // 32 bytes; none where every byte was compared already, and need not be read again.
+  std::optional<std::string> sha256;
   std::string root_hash;  // hex: what .cmdline must name; "" does not ask
 };
 

@@ -142,7 +142,7 @@ absl::StatusOr<EspFile> EspFolder::BeginWrite(const std::string& name, uint64_t 
   return EspFile(std::move(fd), std::move(direct), name, size);
 }
 
-absl::Status EspFolder::ReadBack(const std::string& name, uint64_t size, absl::string_view sha256) const {
+absl::StatusOr<UniqueFd> EspFolder::OpenSized(const std::string& name, uint64_t size) const {
   ASSIGN_OR_RETURN(UniqueFd fd, OpenDirect(folder_.get(), name, O_RDONLY));
   DropCache(fd.get());
   struct stat info;
@@ -150,7 +150,11 @@ absl::Status EspFolder::ReadBack(const std::string& name, uint64_t size, absl::s
   if (static_cast<uint64_t>(info.st_size) != size) {
     return absl::DataLossError(absl::StrCat(name, " has ", info.st_size, " bytes instead of ", size));
   }
-  if (sha256.empty()) return absl::OkStatus();
+  return fd;
+}
+
+absl::Status EspFolder::ReadBack(const std::string& name, uint64_t size, absl::string_view sha256) const {
+  ASSIGN_OR_RETURN(UniqueFd fd, OpenSized(name, size));
   DirectBuffer buffer;
   image_file::Sha256 hash;
   absl::Status read = ReadDirect(fd.get(), 0, size, buffer, [&hash](absl::string_view bytes) {

@@ -52,8 +52,9 @@ class EspFolder {
   absl::StatusOr<uint64_t> FreeBytes() const;
   // Makes the file, or goes on with one that was begun. RESOURCE_EXHAUSTED without space.
   absl::StatusOr<EspFile> BeginWrite(const std::string& name, uint64_t size);
-  // Reads the file from the disk, past the cache. DATA_LOSS when size or SHA-256 are others; with "" for the latter
-  // only the size is asked.
+  // DATA_LOSS when it has another size.
+  absl::Status CheckSize(const std::string& name, uint64_t size) const { return OpenSized(name, size).status(); }
+  // Reads the file from the disk, past the cache. DATA_LOSS when size or SHA-256 are others.
   absl::Status ReadBack(const std::string& name, uint64_t size, absl::string_view sha256) const;
   // OK when the end is so already: a step that was cut is done again.
   absl::Status Rename(const std::string& from, const std::string& to);
@@ -63,6 +64,8 @@ class EspFolder {
 
  private:
   EspFolder(UniqueFd folder, std::string path) : folder_(std::move(folder)), path_(std::move(path)) {}
+  // For reading past the cache. DATA_LOSS when it has another size.
+  absl::StatusOr<UniqueFd> OpenSized(const std::string& name, uint64_t size) const;
   absl::Status CheckNoTwin(int fd, const std::string& name) const;
 
   UniqueFd folder_;

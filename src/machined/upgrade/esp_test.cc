@@ -75,6 +75,24 @@ TEST_F(EspTest, WhatIsNotWhatWasWrittenIsDataLoss) {
   EXPECT_TRUE(absl::IsDataLoss(esp_->VerifyWritten(1, other)));
 }
 
+TEST_F(EspTest, WhatWasComparedAlreadyIsHeldAgainstSizeAndRoot) {
+  std::string uki = MakeUki(kHash);
+  ASSERT_TRUE(Write(1, uki).ok());
+  ExpectedFile compared = Of(uki);
+  compared.sha256.reset();
+  EXPECT_EQ(esp_->VerifyWritten(1, compared), absl::OkStatus());
+  ExpectedFile longer = compared;
+  ++longer.size;
+  EXPECT_TRUE(absl::IsDataLoss(esp_->VerifyWritten(1, longer)));
+  ExpectedFile other = compared;
+  other.root_hash = std::string(64, 'b');
+  EXPECT_TRUE(absl::IsDataLoss(esp_->VerifyWritten(1, other)));
+  // A manifest without a hash is not one whose bytes were compared.
+  ExpectedFile empty = Of(uki);
+  empty.sha256 = "";
+  EXPECT_TRUE(absl::IsDataLoss(esp_->VerifyWritten(1, empty)));
+}
+
 TEST_F(EspTest, AUkiWithoutItsSectionsIsRefused) {
   for (const char* missing : {".linux", ".initrd", ".cmdline", ".osrel"}) {
     std::vector<std::pair<std::string, std::string>> sections;

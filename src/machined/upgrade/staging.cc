@@ -30,7 +30,9 @@ PartHashes HashesOf(const image_file::Header& header, int part) {
 absl::Status VerifyUki(const UpgradePlace& place, const image_file::Header& header, uint64_t number, bool whole) {
   ASSIGN_OR_RETURN(Esp esp, Esp::Open(place.esp.target()));
   const image::v1::Part& uki = header.part(header.Find(PartKind::PART_KIND_UKI));
-  return esp.VerifyWritten(number, {uki.size(), whole ? "" : uki.sha256(), RootHashHex(header)});
+  ExpectedFile expected = {uki.size(), uki.sha256(), RootHashHex(header)};
+  if (whole) expected.sha256.reset();
+  return esp.VerifyWritten(number, expected);
 }
 
 }  // namespace
