@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kPlainBytes = 64 * 1024;      // serialised frames that are encrypted at a time
 constexpr size_t kCipherBytes = 256 * 1024;    // encrypted bytes that may wait for the socket
 constexpr size_t kBytesPerTurn = 1024 * 1024;  // then the other connections have their turn
-constexpr size_t kInBytes = 128 * 1024;
+constexpr size_t kInBytes = 64 * 1024;
 constexpr int kReadsPerTurn = 8;
 constexpr int64_t kReconnectMs = 50;
 

@@ -188,7 +188,7 @@ absl::StatusOr<TlsContext> TlsContext::Make() {
                    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   // One recv(2) for several records of an upload.
   SSL_CTX_set_read_ahead(context, 1);
-  SSL_CTX_set_default_read_buffer_len(context, 128 * 1024);
+  SSL_CTX_set_default_read_buffer_len(context, 64 * 1024);
   SSL_CTX_set_max_cert_list(context, 16 * 1024);
   SSL_CTX_set_alpn_select_cb(context, &SelectHttp2, nullptr);
 
