@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "config/name_hint.h"
+#include "machined/proto_enum.h"
 
 namespace stele::machined {
 namespace {
@@ -50,11 +51,7 @@ absl::Status UnknownField(const Descriptor* message, const std::string& name) {
 // SERVICE_STATE_RUNNING fits itself and "running".
 bool EnumFits(const google::protobuf::EnumValueDescriptor* value, absl::string_view wanted) {
   if (Matches(value->name(), wanted)) return true;
-  absl::string_view name = value->name();
-  // The zero value's name is the prefix and UNSPECIFIED.
-  absl::string_view zero = value->type()->value(0)->name();
-  size_t prefix = zero.rfind('_') + 1;
-  return value->number() != 0 && name.size() > prefix && absl::EqualsIgnoreCase(name.substr(prefix), wanted);
+  return value->number() != 0 && absl::EqualsIgnoreCase(ShortName(value), wanted);
 }
 
 // One value: the field itself (index −1) or one element of it.

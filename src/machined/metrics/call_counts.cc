@@ -1,5 +1,7 @@
 #include "machined/metrics/call_counts.h"
 
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 
@@ -11,15 +13,9 @@ using grpc::experimental::Interceptor;
 using grpc::experimental::InterceptorBatchMethods;
 using grpc::experimental::ServerRpcInfo;
 
-// https://grpc.github.io/grpc/core/md_doc_statuscodes.html, as metrics have them.
-constexpr const char* kCodeNames[] = {
-    "ok",        "cancelled",      "unknown",           "invalid_argument",   "deadline_exceeded",
-    "not_found", "already_exists", "permission_denied", "resource_exhausted", "failed_precondition",
-    "aborted",   "out_of_range",   "unimplemented",     "internal",           "unavailable",
-    "data_loss", "unauthenticated"};
-
-const char* CodeName(grpc::StatusCode code) {
-  return code >= 0 && static_cast<size_t>(code) < std::size(kCodeNames) ? kCodeNames[code] : "unknown";
+// gRPC's codes and absl's are the same (absl/status/status.h).
+std::string CodeName(grpc::StatusCode code) {
+  return absl::AsciiStrToLower(absl::StatusCodeToString(static_cast<absl::StatusCode>(code)));
 }
 
 // One call's. Ends with it.

@@ -1,9 +1,9 @@
 // The table's families, read from resources by their descriptors.
 #include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "machined/metrics/metric_table.h"
+#include "machined/proto_enum.h"
 
 namespace stele::machined {
 namespace {
@@ -15,12 +15,6 @@ using google::protobuf::Reflection;
 
 const FieldDescriptor* FieldOf(const Message& message, const char* name) {
   return message.GetDescriptor()->FindFieldByName(name);
-}
-
-// SERVICE_STATE_RUNNING → running: the zero value's name is the prefix and UNSPECIFIED.
-std::string StateName(const EnumDescriptor* type, int index) {
-  size_t prefix = type->value(0)->name().rfind('_') + 1;
-  return absl::AsciiStrToLower(absl::string_view(type->value(index)->name()).substr(prefix));
 }
 
 double NumberIn(const Message& message, const FieldDescriptor* field) {
@@ -67,7 +61,7 @@ void WriteField(const Message& message, const MetricField& wanted, MetricWriter:
   labels.emplace_back("state", "");
   for (int i = 0; i < type->value_count(); ++i) {
     if (type->value(i)->number() == 0) continue;
-    labels.back().second = StateName(type, i);
+    labels.back().second = absl::AsciiStrToLower(ShortName(type->value(i)));
     writer.Sample(labels, message.GetReflection()->GetEnumValue(message, field) == type->value(i)->number() ? 1 : 0);
   }
 }
