@@ -1,6 +1,5 @@
 // osctl support: what somebody else needs to understand a node, in one file.
 #include <functional>
-#include <map>
 #include <memory>
 #include <vector>
 
@@ -8,7 +7,6 @@
 #include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "osctl/commands/commands.h"
-#include "osctl/failure.h"
 #include "osctl/output/bundle.h"
 #include "osctl/output/humanize.h"
 #include "osctl/output/progress.h"
@@ -28,24 +26,6 @@ struct Options {
   std::string file;
   uint32_t lines = 10'000;
   bool containers = false;
-};
-
-// The text of one file of the bundle. One that is cut off ends with a line that says so.
-class Text {
- public:
-  // False once there is no room.
-  bool Append(absl::string_view more) {
-    if (text_.size() + more.size() > kMaxText) {
-      absl::StrAppend(&text_, "[osctl: the rest is left out: it is more than ", HumanBytes(kMaxText), "]\n");
-      return false;
-    }
-    text_.append(more.data(), more.size());
-    return true;
-  }
-  const std::string& get() const { return text_; }
-
- private:
-  std::string text_;
 };
 
 absl::StatusOr<std::string> ReadVersion(Node& node) {
@@ -68,15 +48,31 @@ absl::StatusOr<std::string> ReadMetrics(Node& node) {
   return metrics.text();
 }
 
+// What a stream gives, as `text_of` makes it of each message. One that breaks off ends with a line that says so;
+// without anything before it is an error.
+template <typename Request, typename Response>
+absl::StatusOr<std::string> ReadStream(Node& node, const Method<Flow::kServerStream, Request, Response>& method,
+                                       const Request& request,
+                                       const std::function<std::string(const Response&)>& text_of) {
+  std::string text;
+  bool full = false;
+  absl::Status status = node.Stream<Request, Response>(method, request, [&](const Response& response) {
+    std::string more = text_of(response);
+    full = text.size() + more.size() > kMaxText;
+    if (full) return absl::CancelledError("enough");
+    text += more;
+    return absl::OkStatus();
+  });
+  if (full) return absl::StrCat(text, "[osctl: the rest is left out: it is more than ", HumanBytes(kMaxText), "]\n");
+  if (status.ok()) return text;
+  if (text.empty()) return status;
+  return absl::StrCat(text, "[osctl: the rest is missing: ", status.message(), "]\n");
+}
+
 absl::StatusOr<std::string> ReadEvents(Node& node) {
-  Text text;
-  absl::Status status = node.Stream<v1::StreamEventsRequest, v1::StreamEventsResponse>(
-      method::kStreamEvents, {}, [&](const v1::StreamEventsResponse& response) {
-        bool room = text.Append(ToJson(FromProto(response.event()), Layout::kOneLine));
-        return room ? absl::OkStatus() : absl::CancelledError("enough");
-      });
-  if (!status.ok() && text.get().empty()) return status;
-  return text.get();
+  return ReadStream<v1::StreamEventsRequest, v1::StreamEventsResponse>(
+      node, method::kStreamEvents, {},
+      [](const v1::StreamEventsResponse& response) { return ToJson(FromProto(response.event()), Layout::kOneLine); });
 }
 
 absl::StatusOr<std::vector<v1::Resource>> List(Node& node, const std::string& type) {
@@ -95,22 +91,15 @@ absl::StatusOr<std::string> ReadResources(Node& node, const std::string& type) {
 
 absl::StatusOr<std::string> ReadLogText(Node& node, v1::ReadLogRequest request, uint32_t lines) {
   request.set_tail_lines(lines);
-  Text text;
-  bool full = false;
-  absl::Status status = node.Stream<v1::ReadLogRequest, v1::ReadLogResponse>(
-      method::kReadLog, request, [&](const v1::ReadLogResponse& response) {
-        full = !text.Append(response.data());
-        return full ? absl::CancelledError("enough") : absl::OkStatus();
-      });
-  if (!status.ok() && !full) return status;
-  return text.get();
+  return ReadStream<v1::ReadLogRequest, v1::ReadLogResponse>(
+      node, method::kReadLog, request, [](const v1::ReadLogResponse& response) { return response.data(); });
 }
 
 // One node's part of the bundle.
 class Collection {
  public:
-  Collection(Session& session, Bundle& bundle, Node& node, const Options& options)
-      : session_(session), bundle_(bundle), node_(node), options_(options) {}
+  Collection(Session& session, Bundle& bundle, Progress& progress, Node& node, const Options& options)
+      : session_(session), bundle_(bundle), progress_(progress), node_(node), options_(options) {}
 
   absl::Status Run() {
     // A node that does not answer has nothing to give; whatever else is missing is told in the summary.
@@ -132,9 +121,9 @@ class Collection {
  private:
   enum Need : unsigned char { kMayBe, kMustBe };
 
-  std::string Name(absl::string_view file) const {
-    return absl::StrCat(absl::StrReplaceAll(node_.name(), {{"/", "_"}}), "/", file);
-  }
+  // Names of nodes and of what is on them are not ours: none shall lead out of its folder.
+  static std::string Plain(absl::string_view name) { return absl::StrReplaceAll(name, {{"/", "_"}}); }
+  std::string Name(absl::string_view file) const { return absl::StrCat(Plain(node_.name()), "/", file); }
 
   absl::Status Put(const std::string& file, const absl::StatusOr<std::string>& text, Need need = kMayBe) {
     if (!text.ok() && need == kMustBe) return text.status();
@@ -144,6 +133,7 @@ class Collection {
       return absl::OkStatus();
     }
     ++files_;
+    progress_.Say(session_.Label(node_), absl::StrCat("gathers, ", files_, " files"));
     absl::StrAppend(&summary_, file, ": ", text->size(), " bytes\n");
     return bundle_.Add(Name(file), *text);
   }
@@ -152,7 +142,7 @@ class Collection {
     absl::StatusOr<std::vector<v1::Resource>> types = List(node_, "types");
     if (!types.ok()) return Put("resources", types.status());
     for (const v1::Resource& type : *types)
-      RETURN_IF_ERROR(Put(absl::StrCat("resources/", type.id(), ".json"), ReadResources(node_, type.id())));
+      RETURN_IF_ERROR(Put(absl::StrCat("resources/", Plain(type.id()), ".json"), ReadResources(node_, type.id())));
     return absl::OkStatus();
   }
 
@@ -167,7 +157,7 @@ class Collection {
     for (const std::string& name : names) {
       v1::ReadLogRequest request;
       request.set_service(name);
-      RETURN_IF_ERROR(Put(absl::StrCat("logs/", name, ".log"), ReadLogText(node_, request, options_.lines)));
+      RETURN_IF_ERROR(Put(absl::StrCat("logs/", Plain(name), ".log"), ReadLogText(node_, request, options_.lines)));
     }
     return options_.containers ? PutContainerLogs() : absl::OkStatus();
   }
@@ -178,7 +168,7 @@ class Collection {
     for (const v1::Resource& container : *containers) {
       v1::ReadLogRequest request;
       request.mutable_container()->set_container(container.id());
-      std::string file = absl::StrCat("logs/containers/", absl::StrReplaceAll(container.id(), {{"/", "_"}}), ".log");
+      std::string file = absl::StrCat("logs/containers/", Plain(container.id()), ".log");
       RETURN_IF_ERROR(Put(file, ReadLogText(node_, request, options_.lines)));
     }
     return absl::OkStatus();
@@ -186,6 +176,7 @@ class Collection {
 
   Session& session_;
   Bundle& bundle_;
+  Progress& progress_;
   Node& node_;
   const Options& options_;
   std::string summary_;
@@ -198,8 +189,12 @@ ExitCode Support(Session& session, const Options& options) {
   if (path.empty()) path = absl::FormatTime("stele-support-%Y%m%dT%H%M%SZ.tar.gz", now, absl::UTCTimeZone());
   Bundle bundle(path, now);
   if (absl::Status opened = bundle.Open(); !opened.ok()) return session.Report("", opened);
-  ExitCode code =
-      session.ForEachNode("support", [&](Node& node) { return Collection(session, bundle, node, options).Run(); });
+  Progress progress(session.console());
+  ExitCode code = session.ForEachNode("support", [&](Node& node) {
+    absl::Status status = Collection(session, bundle, progress, node, options).Run();
+    progress.End(session.Label(node));
+    return status;
+  });
   if (bundle.empty()) return code;
   absl::StatusOr<uint64_t> size = bundle.Finish();
   if (!size.ok()) return session.Report("", size.status());

@@ -27,13 +27,20 @@ absl::Status Bundle::Add(const std::string& name, absl::string_view bytes) {
   info.st_mode = S_IFREG | 0600;
   info.st_mtime = absl::ToTimeT(time_);
   std::lock_guard<std::mutex> lock(mutex_);
-  RETURN_IF_ERROR(Deflate(TarHeader(name, info, bytes.size(), ""), Z_NO_FLUSH));
+  // What is behind half an entry could not be read.
+  if (added_.ok()) added_ = Put(TarHeader(name, info, bytes.size(), ""), bytes);
+  return added_;
+}
+
+absl::Status Bundle::Put(const std::string& header, absl::string_view bytes) {
+  RETURN_IF_ERROR(Deflate(header, Z_NO_FLUSH));
   RETURN_IF_ERROR(Deflate(bytes, Z_NO_FLUSH));
   return Deflate(std::string(TarPadding(bytes.size()), '\0'), Z_NO_FLUSH);
 }
 
 absl::StatusOr<uint64_t> Bundle::Finish() {
   std::lock_guard<std::mutex> lock(mutex_);
+  RETURN_IF_ERROR(added_);
   RETURN_IF_ERROR(Deflate(TarEnd(), Z_FINISH));
   RETURN_IF_ERROR(file_.Finish());
   return zip_.total_out;
