@@ -28,7 +28,8 @@ SLOT_B_AT = SLOT_A_AT + SLOT_SIZE
 STATE_AT = SLOT_B_AT + SLOT_SIZE
 MARK_AT = STATE_AT + STATE_SIZE
 DATA_AT = MARK_AT + MIB
-DATA_SIZE = 64 * MIB
+# More than a group of ext4, so that it has a second superblock, as on every node.
+DATA_SIZE = 160 * MIB
 DISK_SIZE = DATA_AT + DATA_SIZE + MIB
 
 

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "base/unique_fd.h"
 
 namespace stele::machined {
 
@@ -20,10 +21,24 @@ struct LoopRange {
   uint32_t sector_size = 512;
 };
 
+// A device for the range while this lasts, and while something is mounted from it. One that is wanted from its start is
+// what it is: an installed node has no loop driver.
+class LoopDevice {
+ public:
+  static absl::StatusOr<LoopDevice> Open(const LoopRange& range, bool read_only);
+  const std::string& path() const { return path_; }
+
+ private:
+  LoopDevice(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  static absl::StatusOr<LoopDevice> SetUp(const LoopRange& range, bool read_only);
+  std::string path_;
+  UniqueFd fd_;  // none without a loop
+};
+
 class LoopMount {
  public:
   // Mounted at `target` (made when missing). Reads and writes pass by the disk's page cache, where its driver can. A
-  // device that is wanted from its start is mounted as it is: an installed node has no loop driver.
+  // device that is wanted from its start is mounted as it is.
   static absl::StatusOr<LoopMount> Create(const LoopRange& range, const std::string& fstype, const std::string& target,
                                           bool read_only);
   LoopMount(LoopMount&& other) noexcept : target_(std::exchange(other.target_, "")) {}

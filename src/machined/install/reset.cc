@@ -159,10 +159,10 @@ absl::Status ResetState(const DiskFile& disk, const Place& place, const StorageO
 }
 
 absl::Status EmptyData(const Place& place, const std::vector<std::string>& keep, const StorageOptions& options) {
-  // e2fsck finds a file system within an image by the name that libext2fs' unix_io takes.
-  std::string where = place.offset == 0 ? place.path : absl::StrCat(place.path, "?offset=", place.offset);
-  RETURN_IF_ERROR(CheckFilesystem(where, /*force=*/true, options.tools));
-  absl::StatusOr<LoopMount> mount = LoopMount::Create({place.path, place.offset, place.size, 512}, "ext4",
+  // e2fsck loses the offset of a file system in an image when it has replayed the journal, so it gets a device.
+  ASSIGN_OR_RETURN(LoopDevice device, LoopDevice::Open({place.path, place.offset, place.size, 512}, false));
+  RETURN_IF_ERROR(CheckFilesystem(device.path(), /*force=*/true, options.tools));
+  absl::StatusOr<LoopMount> mount = LoopMount::Create({device.path(), 0, place.size, 512}, "ext4",
                                                       absl::StrCat(Work(options), "/data"), /*read_only=*/false);
   if (!mount.ok())
     return absl::DataLossError(absl::StrCat("what is to be kept cannot be read: ", mount.status().message()));
