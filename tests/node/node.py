@@ -237,6 +237,17 @@ class Node:
                 continue  # it ended meanwhile
         return found
 
+    def calls(self):
+        """How many threads of machined carry a call (own_thread.h)."""
+        count = 0
+        for pid in self.pids("machined"):
+            for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+                try:
+                    count += (task / "comm").read_text() == "call\n"
+                except OSError:
+                    continue  # it ended meanwhile
+        return count
+
     def console_tail(self):
         return (self.folder / "console.log").read_text(errors="replace")[-3000:]
 

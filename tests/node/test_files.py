@@ -217,11 +217,6 @@ def test_the_kernels_files_are_not_walked(shared_node, words):
     assert done.returncode == 1, done.stderr
 
 
-def call_threads(node):
-    (pid,) = node.pids("machined")
-    return sum((task / "comm").read_text() == "call\n" for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
-
-
 def test_a_client_that_goes_away_ends_its_walk(node):
     (place(node, "/var/log") / "huge").write_bytes(b"")
     os.truncate(place(node, "/var/log") / "huge", 100 << 30)
@@ -229,7 +224,7 @@ def test_a_client_that_goes_away_ends_its_walk(node):
     readers = [node.popen_inside(node_module.BIN / "osctl", "archive", "/var/log", env=node.environment(), stdout=subprocess.PIPE) for _ in range(12)]
     for reader in readers:
         assert len(reader.stdout.read(1 << 20)) == 1 << 20
-    assert call_threads(node) == len(readers)
+    assert node.calls() == len(readers)
     # Nobody reads on: the node waits for them, and does not work.
     (pid,) = node.pids("machined")
     def ticks():
@@ -243,5 +238,5 @@ def test_a_client_that_goes_away_ends_its_walk(node):
         reader.kill()
         reader.wait()
         reader.stdout.close()
-    node.wait("the threads are gone", lambda: call_threads(node) == 0)
+    node.wait("the threads are gone", lambda: node.calls() == 0)
     assert node.osctl("read", "/etc/passwd")

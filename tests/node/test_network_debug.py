@@ -141,23 +141,18 @@ def test_a_client_that_dies_takes_its_work_with_it(node):
     def nothing_is_at_work():
         return sockets(node, "raw") == sockets(node, "raw6") == sockets(node, "packet") == 0
 
-    def calls():
-        """machined's threads that carry a call."""
-        tasks = pathlib.Path(f"/proc/{node.pids('machined')[0]}/task").iterdir()
-        return sum((task / "comm").read_text() == "call\n" for task in tasks)
-
-    node.wait("nothing is at work", lambda: nothing_is_at_work() and calls() == 0)
+    node.wait("nothing is at work", lambda: nothing_is_at_work() and node.calls() == 0)
     clients = [start_osctl(node, "ping", "10.77.1.1"), start_osctl(node, "ping", "fd77:1::1"),
                start_osctl(node, "capture", "-i", "eth-lab", "udp port 9"), start_osctl(node, "traceroute", "10.77.1.99", "-W", "10s"),
                start_osctl(node, "resolve", "far.lab", "--server", "10.77.1.3", "-W", "10s"),
                start_osctl(node, "probe", "tcp", "10.77.1.99:1", "-W", "30s")]
     node.wait("all are at work", lambda: sockets(node, "raw") == 2 and sockets(node, "raw6") == 1 and sockets(node, "packet") == 1
-              and calls() == 6)
+              and node.calls() == 6)
     for client in clients:
         client.kill()
         client.communicate()
     began = time.monotonic()
-    node.wait("nothing is left", lambda: nothing_is_at_work() and calls() == 0, pause=0.01)
+    node.wait("nothing is left", lambda: nothing_is_at_work() and node.calls() == 0, pause=0.01)
     assert time.monotonic() - began < 1
 
 
