@@ -27,6 +27,14 @@ std::vector<std::string> ChooseTimeServers(const Node& node, const Store& store)
   return servers;
 }
 
+bool ClockIsSet(Node& node) {
+  const auto* clock = node.store().Find<resource::v1::TimeStatus>("clock");
+  if (clock == nullptr) return false;
+  bool no_servers =
+      clock->servers_size() == 0 && (node.config() == nullptr || node.config()->time().servers_size() == 0);
+  return clock->synchronized() || no_servers;
+}
+
 absl::Status TimeController::Reconcile() {
   resource::v1::TimeStatus status;
   timex clock = {};

@@ -16,6 +16,10 @@ class TimeController : public Controller {
   OwnerLoop::TimerId timer_ = 0;
 };
 
+// Whether the clock may be believed: a server has set it, or there is none that could. One that nothing is known of yet
+// may be anywhere.
+bool ClockIsSet(Node& node);
+
 // The configuration's servers, else those of the leases; none is a valid answer.
 std::vector<std::string> ChooseTimeServers(const Node& node, const Store& store);
 

@@ -13,6 +13,8 @@ constexpr size_t kNamed = 5;
 }  // namespace
 
 DrainCheck PodsHaveLeft(Node& node) {
+  // Until containerd has said what there is, nothing is known of pods: a node that runs has at least the pause image.
+  if (node.store().All<resource::v1::Image>().empty()) return {false, "containerd to say which pods run"};
   std::vector<std::string> left;
   for (const auto& [name, pod] : node.store().All<resource::v1::Pod>()) {
     if (!pod.from_file() && pod.state() != "NotReady") left.push_back(name);

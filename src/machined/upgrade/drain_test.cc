@@ -18,6 +18,8 @@ TEST(Drain, WaitsForPodsThatSomebodyCanMove) {
     pod.set_from_file(from_file);
     ASSERT_TRUE(store.Put("test", name, pod).ok());
   };
+  EXPECT_EQ(PodsHaveLeft(runtime).waits_for, "containerd to say which pods run");
+  ASSERT_TRUE(store.Put("test", "pause", resource::v1::Image()).ok());
   EXPECT_TRUE(PodsHaveLeft(runtime).done);
   put("default/static-node", "Running", true);
   put("default/gone", "NotReady", false);

@@ -6,9 +6,9 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "machined/log.h"
+#include "machined/time_controller.h"
 #include "machined/upgrade/fetch_staging.h"
 #include "machined/upgrade/http_stream.h"
-#include "stele/resource/v1/network.pb.h"
 
 namespace stele::machined {
 namespace {
@@ -33,6 +33,7 @@ struct FetchController::Job {
   bool kept = false;  // the record is on the disk
   UpgradeController::StagingGround ground;
   std::atomic<bool> cancelled = false;
+  std::atomic<bool> left = false;                  // machined ends: whoever runs next goes on
   std::function<void(FetchImageResponse)> report;  // any thread
   // The owner thread's.
   std::thread thread;
@@ -45,6 +46,7 @@ struct FetchController::Job {
 FetchController::~FetchController() {
   *alive_ = false;
   if (job_ == nullptr) return;
+  job_->left = true;
   job_->cancelled = true;
   if (job_->thread.joinable()) job_->thread.join();
 }
@@ -56,8 +58,7 @@ absl::Status FetchController::Reconcile() {
     if (!absl::IsFailedPrecondition(ready)) LookAgain();
     return absl::OkStatus();
   }
-  const auto* clock = node_->store().Find<resource::v1::TimeStatus>("clock");
-  if (clock == nullptr || (clock->servers_size() > 0 && !clock->synchronized())) return absl::OkStatus();
+  if (!ClockIsSet(*node_)) return absl::OkStatus();
   looked_ = true;
   auto found = std::make_shared<std::optional<FetchRecord>>();
   auto passed_over = std::make_shared<std::vector<std::string>>();
@@ -90,13 +91,17 @@ void FetchController::Resume(const FetchRecord& record) {
 
 void FetchController::Fetch(FetchRecord wanted, bool validate_only, Follower follower) {
   if (job_ == nullptr) return Begin(std::move(wanted), validate_only, /*kept=*/false, std::move(follower));
-  if (job_->record.url() == wanted.url() && !validate_only && !job_->validate_only) {
+  bool same = job_->record.url() == wanted.url() && job_->record.force() == wanted.force() &&
+              job_->record.ca() == wanted.ca() && !validate_only && !job_->validate_only;
+  if (same) {
     follower.progress(job_->last);
     job_->followers.push_back(std::move(follower));
     return;
   }
+  bool otherwise = job_->record.url() == wanted.url();
   follower.done(absl::ResourceExhaustedError(absl::StrCat("the node is fetching ", ShownUrl(job_->record.url()),
-                                                          " already: `osctl upgrade cancel` ends that")));
+                                                          " already", otherwise ? ", asked for otherwise" : "",
+                                                          ": `osctl upgrade cancel` ends that")));
 }
 
 void FetchController::Begin(FetchRecord wanted, bool validate_only, bool kept, std::optional<Follower> follower) {
@@ -134,7 +139,7 @@ absl::Status FetchController::Run(Job& job, const Options& options) {
   if (!job.validate_only && !job.kept) RETURN_IF_ERROR(Annotate(store.SaveFetch(job.record), "note what to fetch"));
   absl::Status status = Work(job, options);
   // Before anybody is told: what is staged may be activated at once, and must not be staged again.
-  if (job.validate_only) return status;
+  if (job.validate_only || job.left) return status;
   if (absl::Status removed = store.RemoveFetch(); status.ok() && !removed.ok()) return removed;
   return status;
 }

@@ -113,6 +113,30 @@ TEST_F(FetchControllerTest, AKilledMachinedGoesOn) {
   EXPECT_THAT(node_->Ukis(), ElementsAre("stele-1.efi", "stele-2.new"));
 }
 
+// It does not die, it ends in order: what is fetched is none the less for the next one to go on with.
+TEST_F(FetchControllerTest, AMachinedThatEndsLeavesItToTheNext) {
+  MakeSlow();
+  Start();
+  RunUntil(UPGRADE_STATE_NONE);
+  Fetch(Record());
+  RunUntil([this] { return last_.step() == "write"; });
+  Stop();
+  EXPECT_TRUE(RecordIsKept());
+}
+
+TEST_F(FetchControllerTest, WhoAsksForOtherwiseIsNotTakenForAFollower) {
+  MakeSlow();
+  Start();
+  RunUntil(UPGRADE_STATE_NONE);
+  Fetch(Record());
+  RunUntil([this] { return last_.step() == "write"; });
+  image::v1::FetchRecord forced = Record();
+  forced.set_force(true);
+  Fetch(forced);
+  ASSERT_EQ(ends_.size(), 1u);
+  EXPECT_THAT(std::string(ends_[0].message()), HasSubstr("asked for otherwise"));
+}
+
 TEST_F(FetchControllerTest, WhatWasStagedMeanwhileIsNotFetchedAgain) {
   ASSERT_TRUE(node_->Store().SaveFetch(Record()).ok());
   Stage();  // and the power went before the record did

@@ -15,6 +15,9 @@ constexpr size_t kMaxChunk = 256 * 1024;
 // Enough that the client, apid and the network go on while a chunk is hashed, written and read back.
 constexpr size_t kAhead = 2 << 20;
 
+// What a request that waits takes, also one that says next to nothing.
+size_t Cost(const machine::v1::StageImageRequest& request) { return sizeof(request) + request.ByteSizeLong(); }
+
 }  // namespace
 
 StageCall::StageCall(NodeApi& api, grpc::CallbackServerContext* context)
@@ -28,7 +31,7 @@ void StageCall::OnReadDone(bool ok) {
     reading_ = false;
     ended_ = !ok;
     if (ok) {
-      ahead_bytes_ += request_.ByteSizeLong();
+      ahead_bytes_ += Cost(request_);
       ahead_.push_back(std::move(request_));
     }
     changed_.notify_all();
@@ -125,7 +128,7 @@ absl::StatusOr<bool> StageCall::Read() {
     if (ahead_.empty()) return false;
     taken_ = std::move(ahead_.front());
     ahead_.pop_front();
-    ahead_bytes_ -= taken_.ByteSizeLong();
+    ahead_bytes_ -= Cost(taken_);
   }
   ReadAhead();
   RETURN_IF_ERROR(floor_.Add(absl::Now() - began, taken_.ByteSizeLong()));
@@ -133,13 +136,12 @@ absl::StatusOr<bool> StageCall::Read() {
 }
 
 absl::StatusOr<std::string> StageCall::NextChunk() {
-  for (;;) {
-    ASSIGN_OR_RETURN(bool more, Read());
-    if (!more) return std::string();
-    if (taken_.has_begin()) return absl::InvalidArgumentError("`begin` may only come first");
-    if (taken_.chunk().size() > kMaxChunk) return absl::InvalidArgumentError("a chunk may have at most 256 KiB");
-    if (!taken_.chunk().empty()) return std::move(*taken_.mutable_chunk());
-  }
+  ASSIGN_OR_RETURN(bool more, Read());
+  if (!more) return std::string();
+  if (taken_.has_begin()) return absl::InvalidArgumentError("`begin` may only come first");
+  if (taken_.chunk().empty()) return absl::InvalidArgumentError("a request without bytes of the image");
+  if (taken_.chunk().size() > kMaxChunk) return absl::InvalidArgumentError("a chunk may have at most 256 KiB");
+  return std::move(*taken_.mutable_chunk());
 }
 
 void StageCall::Report(const Staging& staging, const Staging::Progress& progress, const std::string& slot) {
