@@ -11,12 +11,6 @@ namespace {
 using image::v1::PartKind;
 using resource::v1::UpgradeState;
 
-bool IsStaged(UpgradeState state) {
-  return state == resource::v1::UPGRADE_STATE_STAGED || state == resource::v1::UPGRADE_STATE_PLANNED ||
-         state == resource::v1::UPGRADE_STATE_DRAINING ||
-         state == resource::v1::UPGRADE_STATE_ACTIVATED;  // a call that was cut is asked again
-}
-
 void SetState(UpgradeRecord& record, UpgradeState state, const std::string& asked_by) {
   record.set_state(state);
   SetTime(absl::Now(), *record.mutable_since());
@@ -50,6 +44,11 @@ void PublishLoader(const UpgradePlace& place, const image_file::Header& header, 
 
 }  // namespace
 
+bool IsStaged(UpgradeState state) {
+  return state == resource::v1::UPGRADE_STATE_STAGED || state == resource::v1::UPGRADE_STATE_PLANNED ||
+         state == resource::v1::UPGRADE_STATE_DRAINING || state == resource::v1::UPGRADE_STATE_ACTIVATED;
+}
+
 absl::Status ActivateStaged(const UpgradePlace& place, const UpgradeStore& store, const AddBootEntries& add_entries,
                             const ActivateOptions& options, const KeepGoing& keep_going,
                             std::vector<std::string>* warnings) {
@@ -62,10 +61,13 @@ absl::Status ActivateStaged(const UpgradePlace& place, const UpgradeStore& store
   }
   ASSIGN_OR_RETURN(Esp esp, Esp::Open(place.esp.target()));
   ASSIGN_OR_RETURN(std::vector<BootEntry> entries, esp.List());
-  if (!Has(entries, {.number = record.number(), .kind = BootEntry::Kind::kCounted, .left = kTrialTries})) {
+  const BootEntry activated = {.number = record.number(), .kind = BootEntry::Kind::kCounted, .left = kTrialTries};
+  if (!Has(entries, activated)) {
     RETURN_IF_ERROR(VerifyStaged(place, *header, record.number(), keep_going));
   }
-  // Before the rename: whatever boots next finds who asked for what.
+  // Before the rename: whatever boots next finds who asked for what. Taken back where the rename was not made: nobody
+  // may believe that the next boot tries it.
+  const UpgradeRecord before = record;
   record.set_manual(options.manual);
   record.set_confirmed(false);
   record.set_no_reboot(options.no_reboot);
@@ -73,10 +75,18 @@ absl::Status ActivateStaged(const UpgradePlace& place, const UpgradeStore& store
   record.clear_message();
   SetState(record, resource::v1::UPGRADE_STATE_ACTIVATED, options.asked_by);
   RETURN_IF_ERROR(store.Save(record));
-  ASSIGN_OR_RETURN(EspWindow window, place.esp.OpenWindow());
-  PublishLoader(place, *header, add_entries, warnings);
-  RETURN_IF_ERROR(esp.Activate(record.number()));
-  return window.Close();
+  auto rename = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(EspWindow window, place.esp.OpenWindow());
+    PublishLoader(place, *header, add_entries, warnings);
+    RETURN_IF_ERROR(esp.Activate(record.number()));
+    return window.Close();
+  };
+  absl::Status renamed = rename();
+  if (renamed.ok()) return renamed;
+  absl::StatusOr<std::vector<BootEntry>> after = esp.List();
+  if (after.ok() && Has(*after, activated)) return renamed;  // what failed came after it
+  if (absl::Status saved = store.Save(before); !saved.ok()) warnings->push_back(std::string(saved.message()));
+  return renamed;
 }
 
 absl::StatusOr<BootEntry> FindRunning(const UpgradePlace& place, const Esp& esp) {

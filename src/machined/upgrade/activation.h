@@ -39,6 +39,9 @@ absl::StatusOr<std::string> ActivateOther(const UpgradePlace& place, const Upgra
                                           const ActivateOptions& options, bool validate_only,
                                           const KeepGoing& keep_going);
 
+// Whether an image waits in the other slot, to be activated or dropped; one whose activation was cut, too.
+bool IsStaged(resource::v1::UpgradeState state);
+
 // Drops what is staged, planned or activated. The version it was.
 absl::StatusOr<std::string> DropStaged(const UpgradePlace& place, const UpgradeStore& store,
                                        const std::string& asked_by);

@@ -60,7 +60,11 @@ class UpgradeNode : public testing::Test {
             },
         .log_tail = [](const std::string& service) { return service + " said this\n"; },
         .drain = [this](Node&) { return drain_; },
-        .add_boot_entries = [](const std::string&, const Partition&) { return absl::OkStatus(); },
+        .add_boot_entries =
+            [this](const std::string&, const Partition&) {
+              before_the_rename_();
+              return absl::OkStatus();
+            },
     };
     UpgradeController::Options options = {
         .boot_facts = folder_ + "/boot",
@@ -137,6 +141,7 @@ class UpgradeNode : public testing::Test {
   UpgradePlace place_;
   config::v1::MachineConfig config_;
   DrainCheck drain_;
+  std::function<void()> before_the_rename_ = [] {};  // on a worker
   std::vector<std::string> reboots_;
   bool trial_ended_ = false;
   EventLog events_{"/nonexistent/events"};

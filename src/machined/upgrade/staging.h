@@ -66,7 +66,8 @@ class Staging {
 
   absl::Status CheckVersions() const;
   absl::Status CheckHistory() const;
-  absl::Status CheckSpace() const;
+  absl::Status CheckRunning(const Esp& esp, const std::vector<BootEntry>& entries) const;
+  absl::Status CheckSpace(const Esp& esp, const std::vector<BootEntry>& entries) const;
   absl::Status RemoveOthers(Esp& esp, uint64_t keep_number);
   bool Goes(const Esp& esp, const std::vector<BootEntry>& entries, const BootEntry& entry) const;
   absl::StatusOr<uint64_t> FindStart();

@@ -1,6 +1,7 @@
 // Staging's first step: whether this node takes this image, before anything is changed.
 #include "absl/strings/escaping.h"
 #include "image_file/version.h"
+#include "machined/upgrade/activation.h"
 #include "machined/upgrade/slot_device.h"
 #include "machined/upgrade/staging.h"
 
@@ -33,7 +34,38 @@ absl::Status Staging::Check() {
   }
   if (!request_.force) RETURN_IF_ERROR(CheckVersions());
   if (!request_.force) RETURN_IF_ERROR(CheckHistory());
-  return CheckSpace();
+  RETURN_IF_ERROR(place_.esp.MountReadOnly());
+  ASSIGN_OR_RETURN(Esp esp, Esp::Open(place_.esp.target()));
+  ASSIGN_OR_RETURN(std::vector<BootEntry> entries, esp.List());
+  RETURN_IF_ERROR(CheckRunning(esp, entries));
+  return CheckSpace(esp, entries);
+}
+
+// What `prepare` takes away may be all that boots: the UKI of the image that runs can be lost or damaged since it was
+// started. Read only where there is something to lose.
+absl::Status Staging::CheckRunning(const Esp& esp, const std::vector<BootEntry>& entries) const {
+  const BootEntry* other = nullptr;
+  for (const BootEntry& entry : entries) {
+    absl::StatusOr<std::string> root_hash = esp.RootHashIn(entry);
+    if (entry.bootable() && !entry.failed() && root_hash.ok() && *root_hash != place_.running_root_hash) other = &entry;
+  }
+  if (other == nullptr) return absl::OkStatus();
+  auto boots = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(BootEntry running, FindRunning(place_, esp));
+    if (running.kind != BootEntry::Kind::kGood)
+      return absl::FailedPreconditionError(absl::StrCat(FileName(running), " is not known to be good"));
+    std::vector<std::string> passed_over;
+    std::optional<image_file::Header> own = store_.Manifest(place_.running_slot, &passed_over);
+    if (!own.has_value() || absl::BytesToHexString(own->manifest.verity().root_hash()) != place_.running_root_hash)
+      return absl::OkStatus();
+    const image::v1::Part& uki = own->part(own->Find(PartKind::PART_KIND_UKI));
+    return esp.Verify(running, {uki.size(), uki.sha256(), place_.running_root_hash});
+  };
+  absl::Status status = boots();
+  if (status.ok()) return status;
+  return absl::FailedPreconditionError(
+      absl::StrCat("the image that runs may not boot again: ", status.message(), "; ", FileName(*other),
+                   " does, and staging would take its place: `osctl rollback` to it, and stage from there"));
 }
 
 absl::Status Staging::CheckVersions() const {
@@ -67,7 +99,7 @@ absl::Status Staging::CheckHistory() const {
   return absl::OkStatus();
 }
 
-absl::Status Staging::CheckSpace() const {
+absl::Status Staging::CheckSpace(const Esp& esp, const std::vector<BootEntry>& entries) const {
   ASSIGN_OR_RETURN(SlotDevice slot, SlotDevice::Open(place_.other_device));
   const uint64_t root = header_.part(header_.Find(PartKind::PART_KIND_ROOT)).size();
   if (image_file::Padded(root) > slot.capacity()) {
@@ -77,10 +109,7 @@ absl::Status Staging::CheckSpace() const {
   uint64_t needed = kEspMargin + header_.part(header_.Find(PartKind::PART_KIND_UKI)).size();
   int loader = header_.Find(PartKind::PART_KIND_LOADER);
   if (loader >= 0) needed += header_.part(loader).size();
-  RETURN_IF_ERROR(place_.esp.MountReadOnly());
-  ASSIGN_OR_RETURN(Esp esp, Esp::Open(place_.esp.target()));
   ASSIGN_OR_RETURN(uint64_t available, esp.FreeBytes());
-  ASSIGN_OR_RETURN(std::vector<BootEntry> entries, esp.List());
   for (const BootEntry& entry : entries) {
     if (entry.bootable() && !Goes(esp, entries, entry)) continue;  // `prepare` leaves it
     ASSIGN_OR_RETURN(uint64_t size, esp.SizeOf(entry));

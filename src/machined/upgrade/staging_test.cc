@@ -138,6 +138,45 @@ TEST_F(StagingTest, ActivatedBlessedAndBackAgain) {
   EXPECT_THAT(node_->Ukis(), ElementsAre("stele-1.efi", "stele-3+3.efi"));
 }
 
+// The UKI of the image that runs is lost or rotten: the other image is all that boots, and stays.
+TEST_F(StagingTest, TheOnlyImageThatBootsIsNotTakenAway) {
+  TestImage running = GoodImage("0.1.5", 5, key_);
+  const std::string other(64, '2');
+  UpgradePlace place = node_->Place();
+  place.running_root_hash = HashOf(running);
+  ASSERT_TRUE(node_->Store().SaveManifest("a", running.HeaderBytes()).ok());
+  TestImage next = GoodImage("0.2.0", 7, key_);
+  auto staged = [&] {
+    NodeForTest::Upload upload;
+    return node_->Stage(place, next.HeaderBytes(), next.FileBytes(), upload);
+  };
+  auto refused = [&](const char* why) {
+    absl::Status status = staged();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << why;
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr("may not boot again")) << why;
+    EXPECT_TRUE(std::filesystem::exists(node_->Uki("stele-2.efi"))) << why;
+  };
+  WriteTestFile(node_->Uki("stele-2.efi"), MakeUki(other));
+  std::filesystem::remove(node_->Uki("stele-1.efi"));
+  refused("it is not there");
+  std::string rotten = running.parts[1];
+  rotten[rotten.size() / 2] ^= 1;
+  WriteTestFile(node_->Uki("stele-1.efi"), rotten);
+  refused("a bit of it has turned");
+  std::filesystem::remove(node_->Uki("stele-1.efi"));
+  WriteTestFile(node_->Uki("stele-1+2-1.efi"), running.parts[1]);
+  refused("nobody has found it good");
+  std::filesystem::rename(node_->Uki("stele-1+2-1.efi"), node_->Uki("stele-1.efi"));
+  EXPECT_EQ(staged(), absl::OkStatus());
+  EXPECT_THAT(node_->Ukis(), ElementsAre("stele-1.efi", "stele-3.new"));
+}
+
+// There is nothing to lose: a node whose own UKI is gone and that has no other may be helped.
+TEST_F(StagingTest, ANodeThatNothingBootsAnyMoreTakesAnImage) {
+  std::filesystem::remove(node_->Uki("stele-1.efi"));
+  EXPECT_EQ(Stage(GoodImage("0.2.0", 7, key_)), absl::OkStatus());
+}
+
 TEST_F(StagingTest, ASecondNameOfAnImageThatFailedIsInNobodysWay) {
   TestImage image = GoodImage("0.2.0", 7, key_);
   ASSERT_EQ(Stage(image), absl::OkStatus());

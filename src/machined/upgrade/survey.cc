@@ -140,6 +140,16 @@ std::map<std::string, resource::v1::Slot> SlotsOf(const UpgradePlace& place, con
   return {{place.running_slot, running}, {place.other_slot, other}};
 }
 
+bool RunsOnTrial(const Survey& survey) {
+  if (!survey.running.has_value() || survey.running->kind != BootEntry::Kind::kCounted || survey.running->done == 0)
+    return false;
+  const Survey::Entry* good = nullptr;  // of a blessing that was cut (EndCutBlessing)
+  for (const Survey::Entry& entry : survey.entries) {
+    if (entry.entry == BootEntry{.number = survey.running->number}) good = &entry;
+  }
+  return good == nullptr;
+}
+
 Settled SettleRecord(const UpgradePlace& place, const Survey& survey, absl::Time now) {
   Settled settled;
   settled.record = survey.record;
@@ -155,9 +165,12 @@ Settled SettleRecord(const UpgradePlace& place, const Survey& survey, absl::Time
     if (good) record.clear_message();
   } else if (entry == nullptr) {
     state = resource::v1::UPGRADE_STATE_CANCELLED;
-    record.set_message("its UKI is not on the ESP any more");
+    record.set_message("the ESP holds no UKI of it: the change was cut before one was written, or somebody removed it");
   } else if (!entry->entry.bootable()) {
-    state = resource::v1::UPGRADE_STATE_STAGED;  // cut before the rename
+    // Cut before the rename: the node was told to, and goes on.
+    state = resource::v1::UPGRADE_STATE_PLANNED;
+    SetTime(now, *record.mutable_at());
+    settled.event = absl::StrCat("the activation of ", record.version(), " was cut short: it is done again");
   } else if (entry->entry.failed()) {
     state = resource::v1::UPGRADE_STATE_FAILED;
     if (record.message().empty()) record.set_message(WhyWithoutMachined(place, survey));

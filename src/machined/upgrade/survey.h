@@ -39,6 +39,10 @@ absl::StatusOr<Survey> TakeSurvey(const UpgradePlace& place, const UpgradeStore&
 // The rest is pure. The two slots, by id.
 std::map<std::string, resource::v1::Slot> SlotsOf(const UpgradePlace& place, const Survey& survey);
 
+// Whether the loader counted this boot, by the name that it gave the UKI. It tells by a variable, too; firmware whose
+// variables cannot be read would leave a trial that nobody judges.
+bool RunsOnTrial(const Survey& survey);
+
 // What became of the record across a boot.
 struct Settled {
   UpgradeRecord record;

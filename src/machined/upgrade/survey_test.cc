@@ -72,7 +72,7 @@ TEST(Survey, AnUpgradeEndsAsItsUkiDid) {
   for (const Case& c : {Case{{2, Kind::kCounted, 3}, resource::v1::UPGRADE_STATE_ACTIVATED},
                         Case{{2, Kind::kCounted, 1, 2}, resource::v1::UPGRADE_STATE_ACTIVATED},
                         Case{{2, Kind::kCounted, 0, 3}, resource::v1::UPGRADE_STATE_FAILED},
-                        Case{{2, Kind::kWritten}, resource::v1::UPGRADE_STATE_STAGED},
+                        Case{{2, Kind::kWritten}, resource::v1::UPGRADE_STATE_PLANNED},
                         Case{{7, Kind::kGood}, resource::v1::UPGRADE_STATE_CANCELLED}}) {
     World world(c.entry);
     Settled settled = SettleRecord(world.place, world.survey, absl::FromUnixSeconds(1000));

@@ -55,6 +55,7 @@ absl::Status UpgradeController::Reconcile() {
   CheckTrial();
   CheckPlan();
   CheckDrain();
+  CheckActivated();
   Publish();
   return absl::OkStatus();
 }
@@ -85,8 +86,8 @@ void UpgradeController::Find() {
       [this, found, with_state, alive = alive_] {
         if (!*alive) return;
         finding_ = false;
-        if (found->place.ok()) place_ = *found->place;
-        with_state_ = with_state;
+        if (found->place.ok() && !place_.has_value()) place_ = *found->place;
+        with_state_ = with_state && found->survey.ok();
         OnSurvey(std::move(found->survey));
       });
 }
@@ -103,13 +104,15 @@ void UpgradeController::OnSurvey(absl::StatusOr<Survey> survey) {
   for (const std::string& line : survey->passed_over) {
     if (!survey_.has_value()) node_->Emit("upgrade", "records", line, machine::v1::SEVERITY_WARNING);
   }
+  if (!survey_.has_value() && RunsOnTrial(*survey)) place_->trial = true;
   Settled settled = SettleRecord(*place_, *survey, absl::Now());
   survey->record = settled.record;
   if (settled.failure.has_value()) survey->failures.push_back(*settled.failure);
   survey_ = *std::move(survey);
   if (settled.changed && with_state_) {
     if (!settled.event.empty()) {
-      node_->Emit("upgrade", settled.record.version(), settled.event, machine::v1::SEVERITY_ERROR);
+      node_->Emit("upgrade", settled.record.version(), settled.event,
+                  settled.failure.has_value() ? machine::v1::SEVERITY_ERROR : machine::v1::SEVERITY_WARNING);
     }
     Operate(
         [store = store(), settled](std::vector<std::string>*) -> absl::StatusOr<std::string> {
@@ -173,7 +176,7 @@ void UpgradeController::Publish() {
   absl::Status put = node_->store().Replace(name(), SlotsOf(*place_, *survey_));
   resource::v1::Upgrade upgrade = UpgradeOf(survey_->record);
   if (upgrade.state() == resource::v1::UPGRADE_STATE_DRAINING) upgrade.set_message(drain_waits_for_);
-  if (place_->trial && !trial_over_) {
+  if (OnTrial()) {
     upgrade.set_state(resource::v1::UPGRADE_STATE_TRIAL);
     upgrade.set_version(place_->running_version);
     if (!waits_for_.empty()) upgrade.set_message(waits_for_);

@@ -96,6 +96,7 @@ class UpgradeController : public Controller {
 
  private:
   bool StateMounted() const;
+  bool OnTrial() const { return place_->trial && !trial_over_; }
   void Find();
   void OnSurvey(absl::StatusOr<Survey> survey);
   // Runs `work` on a worker, as the one operation; then a survey, then `then` with what it returned.
@@ -109,6 +110,8 @@ class UpgradeController : public Controller {
   void ActivateNow(const ActivateOptions& options, Done done);
   void Plan(const Activation& activation, Done done);
   void CheckPlan();
+  void CheckActivated();
+  void Reboot(const std::string& reason);
   void CheckTrial();
   void LookAgain(absl::Duration delay);
   GateFacts TrialFacts();
@@ -137,6 +140,7 @@ class UpgradeController : public Controller {
   std::map<std::string, absl::Duration> since_;  // conditions that hold, and from which age on
   std::string waits_for_;
   std::string drain_waits_for_;
+  absl::Duration not_before_ = absl::ZeroDuration();      // by Uptime: of the next activation without anybody's call
   absl::Duration drain_ends_ = absl::InfiniteDuration();  // by Uptime
   uint64_t bytes_done_ = 0;
   uint64_t bytes_total_ = 0;

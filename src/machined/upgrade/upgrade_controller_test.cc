@@ -122,6 +122,115 @@ TEST_F(UpgradeControllerTest, AnActivationThatFailsAfterTheDrainIsTold) {
   EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi"));
 }
 
+// The answer is out, the rename is made, and machined is killed before it asked for the reboot.
+TEST_F(UpgradeControllerTest, AnActivationGoesOnInTheNextMachined) {
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_TRUE(Activate().ok());
+  EXPECT_THAT(reboots_, ElementsAre());
+  Stop();
+  Start();
+  RunUntil([this] { return !reboots_.empty(); });
+  EXPECT_THAT(reboots_, ElementsAre("upgrade to 0.2.0"));
+}
+
+TEST_F(UpgradeControllerTest, WhatABootHasTriedSinceIsNotRebootedInto) {
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_TRUE(Activate().ok());
+  Stop();
+  std::filesystem::rename(node_->Uki("stele-2+3.efi"), node_->Uki("stele-2+2-1.efi"));
+  Start();
+  RunUntil(UPGRADE_STATE_ACTIVATED);
+  absl::Time began = absl::Now();
+  RunUntil([&] { return absl::Now() - began > absl::Seconds(1); });
+  EXPECT_THAT(reboots_, ElementsAre());
+  EXPECT_EQ(upgrades_->Ready(), absl::OkStatus());
+}
+
+// The record is on the disk, and the power goes before the rename.
+TEST_F(UpgradeControllerTest, AnActivationThatWasCutBeforeTheRenameIsDoneAgain) {
+  Stage();
+  std::vector<std::string> passed_over;
+  UpgradeRecord record = node_->Store().Load(&passed_over);
+  record.set_state(UPGRADE_STATE_ACTIVATED);
+  record.set_manual(true);
+  ASSERT_TRUE(node_->Store().Save(record).ok());
+  Start();
+  RunUntil([this] { return !reboots_.empty(); });
+  EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi", "stele-2+3.efi"));
+  EXPECT_TRUE(node_->Store().Load(&passed_over).manual());
+}
+
+TEST_F(UpgradeControllerTest, AnActivationThatFailsLeavesTheRecordAsItWas) {
+  before_the_rename_ = [this] { std::filesystem::remove(node_->Uki("stele-2.new")); };
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_FALSE(Activate().ok());
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_THAT(reboots_, ElementsAre());
+  EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi"));
+}
+
+TEST_F(UpgradeControllerTest, APlannedActivationThatFailsIsGivenUpAndTold) {
+  before_the_rename_ = [this] { std::filesystem::remove(node_->Uki("stele-2.new")); };
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_TRUE(Activate({.at = absl::Now() + absl::Seconds(1)}).ok());
+  RunUntil([this] { return Shown().state() == UPGRADE_STATE_STAGED && !Shown().message().empty(); });
+  EXPECT_THAT(Shown().message(), HasSubstr("not activated: "));
+}
+
+// The rename is made, and what follows it fails: the next boot tries the image, and the record knows.
+TEST_F(UpgradeControllerTest, WhatFailsBehindTheRenameDoesNotUndoTheRecord) {
+  config_.mutable_upgrade()->set_drain_timeout(60);
+  drain_ = {false, "pods default/web to leave"};
+  before_the_rename_ = [this] {  // a second name is there, and whoever renames says so
+    std::filesystem::copy_file(node_->Uki("stele-2.new"), node_->Uki("stele-2+3.efi"));
+  };
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  EXPECT_TRUE(Activate().ok());
+  drain_ = {};
+  RunUntil([this] { return !reboots_.empty(); });
+  std::vector<std::string> passed_over;
+  EXPECT_EQ(node_->Store().Load(&passed_over).state(), UPGRADE_STATE_ACTIVATED);
+}
+
+TEST_F(UpgradeControllerTest, WithoutAConfigurationNothingIsActivated) {
+  Stage();
+  Start();
+  RunUntil(UPGRADE_STATE_STAGED);
+  runtime_->SetConfig(nullptr);
+  EXPECT_THAT(Message(Activate().status()), HasSubstr("no configuration"));
+}
+
+TEST_F(UpgradeControllerTest, NothingIsTakenUpDuringATrial) {
+  place_ = node_->PlaceOnTrial(ImageHash(), "stele-2+2-1.efi");
+  WriteTestFile(folder_ + "/cmdline", "stele.trial=86000\n");
+  config_.mutable_upgrade()->set_deadline(86000);
+  WriteTestFile(node_->Uki("stele-2+2-1.efi"), MakeUki(ImageHash()));
+  Start();
+  RunUntil(UPGRADE_STATE_TRIAL);
+  EXPECT_THAT(Message(upgrades_->BeginStaging().status()), HasSubstr("on trial"));
+  EXPECT_EQ(upgrades_->Ready(), absl::OkStatus());
+}
+
+TEST_F(UpgradeControllerTest, ATrialIsKnownByItsNameWhereTheLoaderCouldNotTell) {
+  place_ = node_->PlaceOnTrial(ImageHash(), "stele-2+2-1.efi");
+  place_.entry.clear();
+  place_.trial = false;
+  WriteTestFile(node_->Uki("stele-2+2-1.efi"), MakeUki(ImageHash()));
+  Start();
+  RunUntil([this] { return !reboots_.empty(); });
+  EXPECT_THAT(reboots_, ElementsAre("trial of 0.2.0 failed"));
+}
+
 TEST_F(UpgradeControllerTest, ATrialThatNeverGetsHealthyEndsWithAReason) {
   Stage();
   Start();

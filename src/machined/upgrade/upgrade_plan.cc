@@ -2,14 +2,15 @@
 //
 // PLANNED: at its time the drain begins. DRAINING: the drain is asked each second (drain.h); when it is done or its
 // time has passed, the image is activated. Both are in the record, with their time, so whichever machined runs then
-// goes on. ACTIVATED: the rename was made, the reboot follows.
+// goes on. ACTIVATED: the rename was made, the reboot follows; one that a machined was killed before is asked for by
+// the next, and where a power cut came before the rename, the record is PLANNED again, for now (survey.cc).
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "machined/time_controller.h"
 #include "machined/upgrade/upgrade_controller.h"
 #include "machined/uptime.h"
-#include "stele/resource/v1/network.pb.h"
 
 namespace stele::machined {
 namespace {
@@ -17,6 +18,7 @@ namespace {
 constexpr absl::Duration kPlanPause = absl::Seconds(20);  // wall clocks jump: never sleep to the end
 constexpr absl::Duration kDrainPause = absl::Seconds(1);
 constexpr absl::Duration kAnswerFirst = absl::Milliseconds(300);
+constexpr absl::Duration kRebootPatience = absl::Minutes(2);  // init's own is half a minute
 
 ActivateOptions OptionsOf(const UpgradeRecord& record) {
   return {record.asked_by(), record.manual(), record.no_reboot()};
@@ -49,16 +51,12 @@ void UpgradeController::Plan(const Activation& activation, Done done) {
 void UpgradeController::CheckPlan() {
   if (!survey_.has_value() || busy_ || ending_ || survey_->record.state() != resource::v1::UPGRADE_STATE_PLANNED)
     return;
+  if (node_->config() == nullptr || Uptime() < not_before_) return LookAgain(kDrainPause);  // it says how to drain
   absl::Time at = TimeOf(survey_->record.at());
-  // A clock that no server has set yet may be anywhere.
-  const auto* clock = node_->store().Find<resource::v1::TimeStatus>("clock");
-  bool unset = clock != nullptr && clock->servers_size() > 0 && !clock->synchronized();
-  if (absl::Now() < at || unset) return LookAgain(std::min(kPlanPause, std::max(absl::Seconds(1), at - absl::Now())));
+  if (absl::Now() < at || !ClockIsSet(*node_))
+    return LookAgain(std::min(kPlanPause, std::max(absl::Seconds(1), at - absl::Now())));
   Drain(OptionsOf(survey_->record), [this](const absl::StatusOr<std::string>& result) {
-    if (result.ok()) return;
-    node_->Emit("upgrade", survey_->record.version(), absl::StrCat("planned activation: ", result.status().message()),
-                machine::v1::SEVERITY_ERROR);
-    LookAgain(kPlanPause);
+    if (!result.ok()) GiveUpActivation(result.status());
   });
 }
 
@@ -96,6 +94,7 @@ void UpgradeController::Drain(const ActivateOptions& options, Done done) {
 void UpgradeController::CheckDrain() {
   if (!survey_.has_value() || busy_ || ending_ || survey_->record.state() != resource::v1::UPGRADE_STATE_DRAINING)
     return;
+  if (Uptime() < not_before_) return LookAgain(kDrainPause);
   const UpgradeRecord& record = survey_->record;
   // A clock that jumps back must not lengthen it: it ends by ours as well.
   if (drain_ends_ == absl::InfiniteDuration()) drain_ends_ = Uptime() + (TimeOf(record.at()) - TimeOf(record.since()));
@@ -113,6 +112,9 @@ void UpgradeController::CheckDrain() {
 
 // Nobody waits for the answer any more: the record tells it.
 void UpgradeController::GiveUpActivation(const absl::Status& why) {
+  if (survey_->record.state() == resource::v1::UPGRADE_STATE_ACTIVATED) {  // it failed behind the rename
+    return node_->Emit("upgrade", survey_->record.version(), why.message(), machine::v1::SEVERITY_ERROR);
+  }
   UpgradeRecord record = survey_->record;
   record.set_state(resource::v1::UPGRADE_STATE_STAGED);
   record.clear_at();
@@ -120,7 +122,10 @@ void UpgradeController::GiveUpActivation(const absl::Status& why) {
   SetTime(absl::Now(), *record.mutable_since());
   node_->Emit("upgrade", record.version(), record.message(), machine::v1::SEVERITY_ERROR);
   Save(record, [this](const absl::StatusOr<std::string>& result) {
-    if (!result.ok()) node_->Emit("upgrade", "records", result.status().message(), machine::v1::SEVERITY_ERROR);
+    if (result.ok()) return;
+    // The record says still that it goes on.
+    node_->Emit("upgrade", "records", result.status().message(), machine::v1::SEVERITY_ERROR);
+    not_before_ = Uptime() + kPlanPause;
   });
 }
 
@@ -138,12 +143,36 @@ void UpgradeController::ActivateNow(const ActivateOptions& options, Done done) {
         if (!result.ok()) return done(result);
         node_->Emit("upgrade", *result,
                     absl::StrCat(*result, " activated by ", options.asked_by, ": the next boot tries it"));
-        ending_ = !options.no_reboot;
+        if (!options.no_reboot) Reboot(absl::StrCat("upgrade to ", *result));
         done(result);
-        if (options.no_reboot) return;
-        // The answer first: what follows takes the API away.
-        loop_.After(kAnswerFirst, [this, version = *result] { hands_.reboot(absl::StrCat("upgrade to ", version)); });
       });
+}
+
+// The rename was made, and whoever made it did not get as far as the reboot. Not where a boot has tried it since: then
+// this image runs because somebody chose it.
+void UpgradeController::CheckActivated() {
+  if (!survey_.has_value() || !with_state_ || busy_ || ending_) return;
+  const UpgradeRecord& record = survey_->record;
+  if (record.state() != resource::v1::UPGRADE_STATE_ACTIVATED || record.no_reboot()) return;
+  const BootEntry untried = {
+      .number = record.number(), .kind = BootEntry::Kind::kCounted, .left = kTrialTries, .done = 0};
+  for (const Survey::Entry& entry : survey_->entries) {
+    if (entry.entry == untried) return Reboot(absl::StrCat("upgrade to ", record.version()));
+  }
+}
+
+void UpgradeController::Reboot(const std::string& reason) {
+  ending_ = true;
+  // The answer first: what follows takes the API away.
+  loop_.After(kAnswerFirst, [this, alive = alive_, reason] {
+    if (*alive) hands_.reboot(reason);
+  });
+  loop_.After(kRebootPatience, [this, alive = alive_, reason] {
+    if (!*alive) return;
+    ending_ = false;
+    node_->Emit("upgrade", "reboot", absl::StrCat("init did not reboot: ", reason), machine::v1::SEVERITY_ERROR);
+    Wake();
+  });
 }
 
 }  // namespace stele::machined

@@ -144,7 +144,7 @@ void UpgradeController::FailTrial(const GateVerdict& verdict) {
                     absl::StrCat("trial failed", stays ? ", and no other image is left: it stays" : ": rebooting", ": ",
                                  reason),
                     machine::v1::SEVERITY_ERROR);
-        if (!stays) return hands_.reboot(absl::StrCat("trial of ", place_->running_version, " failed"));
+        if (!stays) return Reboot(absl::StrCat("trial of ", place_->running_version, " failed"));
         trial_over_ = true;
         hands_.end_trial([](const absl::Status&) {});
       });

@@ -6,23 +6,20 @@
 namespace stele::machined {
 namespace {
 
-constexpr absl::Duration kAnswerFirst = absl::Milliseconds(300);
 constexpr absl::Duration kFurthestPlan = absl::Hours(24 * 366);
-
-bool IsStaged(const UpgradeRecord& record) {
-  return record.state() == resource::v1::UPGRADE_STATE_STAGED ||
-         record.state() == resource::v1::UPGRADE_STATE_PLANNED ||
-         record.state() == resource::v1::UPGRADE_STATE_DRAINING ||
-         record.state() == resource::v1::UPGRADE_STATE_ACTIVATED;
-}
 
 }  // namespace
 
 absl::StatusOr<UpgradeController::StagingGround> UpgradeController::BeginStaging() {
   RETURN_IF_ERROR(Ready());
+  // Before anything is taken up: an upload would keep the gate from being asked until it ends.
+  if (OnTrial()) {
+    return absl::FailedPreconditionError(
+        "the image that runs is on trial: nothing is staged before it is known to be good");
+  }
   busy_ = true;
   StagingGround ground = {*place_, options_.state_folder, options_.keys};
-  ground.place.trial = place_->trial && !trial_over_;  // this boot began as one; it may be over
+  ground.place.trial = false;  // this boot may have begun as one
   return ground;
 }
 
@@ -53,14 +50,18 @@ void UpgradeController::EndStaging(const std::string& version, const std::string
 
 void UpgradeController::Activate(Activation activation, Done done) {
   if (absl::Status ready = Ready(); !ready.ok()) return done(ready);
-  if (!IsStaged(survey_->record)) return done(absl::FailedPreconditionError("nothing is staged: stage an image first"));
+  if (!IsStaged(survey_->record.state()))
+    return done(absl::FailedPreconditionError("nothing is staged: stage an image first"));
   if (survey_->record.state() == resource::v1::UPGRADE_STATE_DRAINING) {
     return done(absl::FailedPreconditionError(
         "the node is being drained for it already: `osctl upgrade status` says for what it waits, `osctl upgrade "
         "cancel` ends it"));
   }
-  if (activation.manual_by_config)
-    activation.options.manual = node_->config() != nullptr && node_->config()->upgrade().manual();
+  if (node_->config() == nullptr) {
+    return done(absl::FailedPreconditionError(
+        "the node has no configuration, so no image could be shown to be good on it: `osctl apply` one first"));
+  }
+  if (activation.manual_by_config) activation.options.manual = node_->config()->upgrade().manual();
   bool later = activation.at > absl::Now();
   if (later && activation.at > absl::Now() + kFurthestPlan) {
     return done(absl::InvalidArgumentError("an activation is planned for at most a year ahead"));
@@ -75,7 +76,7 @@ void UpgradeController::Activate(Activation activation, Done done) {
 
 void UpgradeController::Confirm(const std::string& asked_by, Done done) {
   if (absl::Status ready = Ready(); !ready.ok()) return done(ready);
-  if (!place_->trial || trial_over_) return done(absl::FailedPreconditionError("no image is on trial"));
+  if (!OnTrial()) return done(absl::FailedPreconditionError("no image is on trial"));
   UpgradeRecord record = survey_->record;
   if (record.state() != resource::v1::UPGRADE_STATE_TRIAL) {
     return done(absl::FailedPreconditionError(
@@ -90,13 +91,13 @@ void UpgradeController::Confirm(const std::string& asked_by, Done done) {
 
 void UpgradeController::Rollback(const std::string& asked_by, bool validate_only, Done done) {
   if (absl::Status ready = Ready(); !ready.ok()) return done(ready);
-  bool on_trial = place_->trial && !trial_over_;
+  bool on_trial = OnTrial();
   if (on_trial && NothingElseBoots())
     return done(absl::FailedPreconditionError("there is no other image to go back to"));
   auto other = survey_->images.find(place_->other_slot);
   std::string before = other == survey_->images.end() ? "" : other->second.version;
   if (on_trial && validate_only) return done(before);
-  if (IsStaged(survey_->record) && !on_trial) {
+  if (IsStaged(survey_->record.state()) && !on_trial) {
     return done(absl::FailedPreconditionError(
         "the other slot holds an image that was staged and not tried: activate or cancel it"));
   }
@@ -111,9 +112,8 @@ void UpgradeController::Rollback(const std::string& asked_by, bool validate_only
         if (!result.ok() || validate_only) return done(result);
         node_->Emit("upgrade", *result, absl::StrCat("back to ", *result, ", asked by ", asked_by),
                     machine::v1::SEVERITY_WARNING);
-        ending_ = true;
+        Reboot(absl::StrCat("rollback to ", *result));
         done(result);
-        loop_.After(kAnswerFirst, [this, version = *result] { hands_.reboot(absl::StrCat("rollback to ", version)); });
       });
 }
 
@@ -129,7 +129,7 @@ void UpgradeController::Cancel(const std::string& asked_by, Done done) {
 
 void UpgradeController::LoadForKexec(bool validate_only, Done done) {
   if (absl::Status ready = Ready(); !ready.ok()) return done(ready);
-  if (absl::Status wrong = MayKexec(*survey_, place_->trial && !trial_over_); !wrong.ok()) return done(wrong);
+  if (absl::Status wrong = MayKexec(*survey_, OnTrial()); !wrong.ok()) return done(wrong);
   Operate(
       [place = *place_, store = store(), validate_only](std::vector<std::string>*) -> absl::StatusOr<std::string> {
         RETURN_IF_ERROR(LoadRunningKernel(place, store, validate_only));
