@@ -10,7 +10,8 @@ target_compile_options(stele_flags INTERFACE
   -Wno-missing-field-initializers -fstack-protector-strong -ffunction-sections -fdata-sections)
 target_compile_definitions(stele_flags INTERFACE _GNU_SOURCE _FORTIFY_SOURCE=2)
 target_include_directories(stele_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
-add_link_options(-Wl,--gc-sections -Wl,-z,relro,-z,now)
+# Relative relocations packed: a tenth of their room, for programs that are position independent and mostly tables.
+add_link_options(-Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,-z,pack-relative-relocs)
 if(STELE_SANITIZE)
   add_compile_options(-fsanitize=${STELE_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${STELE_SANITIZE})
