@@ -10,14 +10,16 @@ namespace stele::machined {
 
 class RateFloor {
  public:
-  static constexpr absl::Duration kWindow = absl::Seconds(60);
+  static constexpr absl::Duration kWindow = absl::Seconds(60);  // usually
   static constexpr uint64_t kBytesPerSecond = 16 * 1024;
+
+  explicit RateFloor(absl::Duration window = kWindow) : window_(window) {}
 
   // `bytes` came after we had waited so long. DEADLINE_EXCEEDED when a window of waiting brought too few.
   absl::Status Add(absl::Duration waited, uint64_t bytes) {
     waited_ += waited;
     bytes_ += bytes;
-    if (waited_ < kWindow) return absl::OkStatus();
+    if (waited_ < window_) return absl::OkStatus();
     if (bytes_ < static_cast<uint64_t>(absl::ToDoubleSeconds(waited_) * kBytesPerSecond)) {
       return absl::DeadlineExceededError(absl::StrCat("only ", bytes_, " bytes arrived in ",
                                                       absl::FormatDuration(waited_),
@@ -29,6 +31,7 @@ class RateFloor {
   }
 
  private:
+  absl::Duration window_;
   absl::Duration waited_;
   uint64_t bytes_ = 0;
 };

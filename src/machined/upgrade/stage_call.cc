@@ -9,7 +9,6 @@
 namespace stele::machined {
 namespace {
 
-constexpr absl::Duration kIdle = absl::Seconds(30);
 constexpr absl::Duration kReportPause = absl::Milliseconds(200);
 constexpr size_t kMaxChunk = 256 * 1024;
 // Enough that the client, apid and the network go on while a chunk is hashed, written and read back.
@@ -20,8 +19,9 @@ size_t Cost(const machine::v1::StageImageRequest& request) { return sizeof(reque
 
 }  // namespace
 
-StageCall::StageCall(NodeApi& api, grpc::CallbackServerContext* context)
-    : api_(api), context_(context), caller_(CallerOf(*context)) {
+StageCall::StageCall(OwnerLoop& loop, UpgradeController& upgrades, grpc::CallbackServerContext* context,
+                     StagePatience patience)
+    : loop_(loop), upgrades_(upgrades), context_(context), caller_(CallerOf(*context)), patience_(patience) {
   if (absl::Status started = thread_.Start([this] { Run(); }); !started.ok()) Finish(ToGrpc(started));
 }
 
@@ -72,8 +72,8 @@ void StageCall::Run() {
   if (began_) {
     // Before the answer: who is told that the image is staged may activate it at once.
     std::promise<void> ended;
-    api_.node.loop().Post([this, &status, &ended] {
-      api_.upgrades.EndStaging(version_, caller_, validate_only_, status, [&ended] { ended.set_value(); });
+    loop_.Post([this, &status, &ended] {
+      upgrades_.EndStaging(version_, caller_, validate_only_, status, [&ended] { ended.set_value(); });
     });
     ended.get_future().wait();
   }
@@ -87,7 +87,7 @@ void StageCall::Run() {
 
 absl::StatusOr<UpgradeController::StagingGround> StageCall::BeginOnOwner() {
   std::promise<absl::StatusOr<UpgradeController::StagingGround>> answer;
-  api_.node.loop().Post([this, &answer] { answer.set_value(api_.upgrades.BeginStaging()); });
+  loop_.Post([this, &answer] { answer.set_value(upgrades_.BeginStaging()); });
   return answer.get_future().get();
 }
 
@@ -120,9 +120,10 @@ absl::StatusOr<bool> StageCall::Read() {
   ReadAhead();
   {
     std::unique_lock<std::mutex> lock(mutex_);
-    if (!changed_.wait_for(lock, absl::ToChronoNanoseconds(kIdle),
+    if (!changed_.wait_for(lock, absl::ToChronoNanoseconds(patience_.idle),
                            [this] { return !ahead_.empty() || ended_ || cancelled_; })) {
-      return absl::DeadlineExceededError("no byte of the image arrived for 30 s");
+      return absl::DeadlineExceededError(
+          absl::StrCat("no byte of the image arrived for ", absl::FormatDuration(patience_.idle)));
     }
     if (cancelled_) return absl::CancelledError("the client went away");
     if (ahead_.empty()) return false;
@@ -155,8 +156,8 @@ void StageCall::Report(const Staging& staging, const Staging::Progress& progress
   response.set_total(staging.total());
   response.set_version(staging.version());
   response.set_slot(slot);
-  api_.node.loop().Post([api = &api_, version = staging.version(), done = progress.offset, total = staging.total()] {
-    api->upgrades.StagingIsAt(version, done, total);
+  loop_.Post([upgrades = &upgrades_, version = staging.version(), done = progress.offset, total = staging.total()] {
+    upgrades->StagingIsAt(version, done, total);
   });
   Write(std::move(response));
 }
@@ -164,7 +165,7 @@ void StageCall::Report(const Staging& staging, const Staging::Progress& progress
 void StageCall::Write(machine::v1::StageImageResponse response) {
   std::unique_lock<std::mutex> lock(mutex_);
   // One at a time. A client that does not read has stopped the call by its deadline or ours.
-  if (!changed_.wait_for(lock, absl::ToChronoNanoseconds(kIdle), [this] { return !writing_ || cancelled_; }))
+  if (!changed_.wait_for(lock, absl::ToChronoNanoseconds(patience_.idle), [this] { return !writing_ || cancelled_; }))
     cancelled_ = true;
   if (cancelled_) return;
   response_ = std::move(response);

@@ -10,7 +10,6 @@
 #include <string>
 
 #include "absl/time/time.h"
-#include "machined/api.h"
 #include "machined/own_thread.h"
 #include "machined/upgrade/rate_floor.h"
 #include "machined/upgrade/staging.h"
@@ -19,10 +18,17 @@
 
 namespace stele::machined {
 
-// Deletes itself in OnDone.
+// What is borne of a client that is slow.
+struct StagePatience {
+  absl::Duration idle = absl::Seconds(30);     // without a byte, or without taking an answer
+  absl::Duration window = RateFloor::kWindow;  // in which too few bytes may come
+};
+
+// Deletes itself in OnDone. What it borrows outlives the server.
 class StageCall : public grpc::ServerBidiReactor<machine::v1::StageImageRequest, machine::v1::StageImageResponse> {
  public:
-  StageCall(NodeApi& api, grpc::CallbackServerContext* context);
+  StageCall(OwnerLoop& loop, UpgradeController& upgrades, grpc::CallbackServerContext* context,
+            StagePatience patience = {});
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -43,7 +49,8 @@ class StageCall : public grpc::ServerBidiReactor<machine::v1::StageImageRequest,
   void Write(machine::v1::StageImageResponse response);
   absl::Status KeepGoing();
 
-  NodeApi& api_;
+  OwnerLoop& loop_;
+  UpgradeController& upgrades_;  // owner thread
   grpc::CallbackServerContext* context_;
   std::string caller_;
   std::string version_;  // once it is known
@@ -51,7 +58,8 @@ class StageCall : public grpc::ServerBidiReactor<machine::v1::StageImageRequest,
   bool began_ = false;  // the controller waits for our end
   machine::v1::StageImageRequest taken_;
   machine::v1::StageImageResponse response_;
-  RateFloor floor_;
+  const StagePatience patience_;
+  RateFloor floor_{patience_.window};
   absl::Time reported_ = absl::InfinitePast();
   std::string reported_step_;
   std::mutex mutex_;

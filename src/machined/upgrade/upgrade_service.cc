@@ -32,7 +32,7 @@ class UpgradeService final : public machine::v1::UpgradeService::CallbackService
 
   grpc::ServerBidiReactor<machine::v1::StageImageRequest, machine::v1::StageImageResponse>* StageImage(
       grpc::CallbackServerContext* context) override {
-    return new StageCall(api_, context);
+    return new StageCall(api_.node.loop(), api_.upgrades, context);
   }
 
   grpc::ServerWriteReactor<FetchImageResponse>* FetchImage(grpc::CallbackServerContext* context,
