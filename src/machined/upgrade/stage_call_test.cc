@@ -101,6 +101,7 @@ TEST_F(StageCallTest, AnImageIsStaged) {
   EXPECT_EQ(last.slot(), "b");
   RunUntil(UPGRADE_STATE_STAGED);
   EXPECT_THAT(node_->Ukis(), ElementsAre("stele-1.efi", "stele-2.new"));
+  EXPECT_EQ(store_->Find<resource::v1::Slot>("b")->message(), "");
 }
 
 // Requests that are none end the call, and the next one is served.
@@ -132,6 +133,12 @@ TEST_F(StageCallTest, WhatIsNoUploadIsSaid) {
     grpc::Status status = Call([&](Stream& stream, grpc::ClientContext&) { c.client(stream); });
     EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << c.says;
     EXPECT_THAT(status.error_message(), HasSubstr(c.says));
+    // One that got so far that the node took it up is told by the slot, too.
+    bool taken_up = status.error_message().find("the first request") == std::string::npos;
+    RunUntil([&] {
+      const std::string& told = store_->Find<resource::v1::Slot>("b")->message();
+      return !taken_up || told.find(c.says) != std::string::npos;
+    });
     EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi"));
   }
 }

@@ -173,7 +173,9 @@ void UpgradeController::LookAgain(absl::Duration delay) {
 
 void UpgradeController::Publish() {
   if (!survey_.has_value()) return;
-  absl::Status put = node_->store().Replace(name(), SlotsOf(*place_, *survey_));
+  std::map<std::string, resource::v1::Slot> slots = SlotsOf(*place_, *survey_);
+  if (resource::v1::Slot& other = slots[place_->other_slot]; other.message().empty()) other.set_message(refused_);
+  absl::Status put = node_->store().Replace(name(), slots);
   resource::v1::Upgrade upgrade = UpgradeOf(survey_->record);
   if (upgrade.state() == resource::v1::UPGRADE_STATE_DRAINING) upgrade.set_message(drain_waits_for_);
   if (OnTrial()) {

@@ -146,6 +146,7 @@ class UpgradeController : public Controller {
   uint64_t bytes_total_ = 0;
   std::string staging_version_;
   std::string staging_message_;
+  std::string refused_;  // how the last staging of this boot ended, unless well
   OwnerLoop::TimerId timer_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -7,6 +7,7 @@ namespace stele::machined {
 namespace {
 
 constexpr absl::Duration kFurthestPlan = absl::Hours(24 * 366);
+constexpr size_t kMaxRefusal = 1024;
 
 }  // namespace
 
@@ -39,8 +40,11 @@ void UpgradeController::EndStaging(const std::string& version, const std::string
   if (validate_only) {
     // Nothing was done that anybody else would want to know of.
   } else if (result.ok()) {
+    refused_.clear();
     node_->Emit("upgrade", version, absl::StrCat(version, " staged by ", asked_by));
   } else {
+    refused_ = Bounded(absl::StrCat("staging ", version.empty() ? "an image" : version, " ended: ", result.message()),
+                       kMaxRefusal);
     node_->Emit("upgrade", version.empty() ? "image" : version,
                 absl::StrCat("staging by ", asked_by, " ended: ", result.message()), machine::v1::SEVERITY_WARNING);
   }
