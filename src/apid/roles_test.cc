@@ -7,6 +7,7 @@
 
 #include "apid/node_for_test.h"
 #include "stele/machine/v1/config_service.grpc.pb.h"
+#include "stele/machine/v1/container_service.grpc.pb.h"
 #include "stele/machine/v1/event_service.grpc.pb.h"
 #include "stele/machine/v1/file_service.grpc.pb.h"
 #include "stele/machine/v1/image_service.grpc.pb.h"
@@ -30,12 +31,19 @@ namespace v1 = stele::machine::v1;
 std::map<std::string, v1::Role> MethodsOfTheProtos() {
   // Every file of the package, named once, so that its descriptors are linked.
   const google::protobuf::FileDescriptor* files[] = {
-      v1::ApplyConfigRequest::descriptor()->file(), v1::StreamEventsRequest::descriptor()->file(),
-      v1::ImportImageRequest::descriptor()->file(), v1::ReadLogRequest::descriptor()->file(),
-      v1::GetRequest::descriptor()->file(),         v1::StartServiceRequest::descriptor()->file(),
-      v1::VersionRequest::descriptor()->file(),     v1::InstallRequest::descriptor()->file(),
-      v1::StageImageRequest::descriptor()->file(),  v1::ListFilesRequest::descriptor()->file(),
-      v1::PingRequest::descriptor()->file(),        v1::GetMetricsRequest::descriptor()->file(),
+      v1::ApplyConfigRequest::descriptor()->file(),
+      v1::StreamEventsRequest::descriptor()->file(),
+      v1::ImportImageRequest::descriptor()->file(),
+      v1::ReadLogRequest::descriptor()->file(),
+      v1::GetRequest::descriptor()->file(),
+      v1::StartServiceRequest::descriptor()->file(),
+      v1::VersionRequest::descriptor()->file(),
+      v1::InstallRequest::descriptor()->file(),
+      v1::StageImageRequest::descriptor()->file(),
+      v1::ListFilesRequest::descriptor()->file(),
+      v1::PingRequest::descriptor()->file(),
+      v1::GetMetricsRequest::descriptor()->file(),
+      v1::RestartContainerRequest::descriptor()->file(),
   };
   std::map<std::string, v1::Role> methods = {
       {"/grpc.health.v1.Health/Check", v1::ROLE_READER},

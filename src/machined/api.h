@@ -50,6 +50,7 @@ std::unique_ptr<grpc::Service> MakeServiceService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeEventService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeFileService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeImageService(NodeApi& api);
+std::unique_ptr<grpc::Service> MakeContainerService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeLogService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeConfigService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeInstallService(NodeApi& api);

@@ -15,6 +15,8 @@ namespace cri = ::runtime::v1;
 
 // A node holds hundreds of containers and images, each a few KiB in a list.
 constexpr int kMaxMessage = 16 << 20;
+// What a busy containerd may need besides the time that it was given.
+constexpr absl::Duration kVerbTimeout = absl::Seconds(30);
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& socket) {
   grpc::ChannelArguments arguments;
@@ -25,6 +27,20 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& socket) {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
   return grpc::CreateCustomChannel(absl::StrCat("unix:", socket), grpc::InsecureChannelCredentials(), arguments);
+}
+
+template <typename Stub, typename Request, typename Response>
+using CriMethod = grpc::Status (Stub::*)(grpc::ClientContext*, const Request&, Response*);
+
+template <typename Stub, typename Request, typename Response>
+absl::Status CallCri(absl::string_view name, Stub& stub, CriMethod<Stub, Request, Response> method,
+                     const Request& request, Response* response, absl::Time deadline) {
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(deadline));
+  grpc::Status status = (stub.*method)(&context, request, response);
+  if (status.ok()) return absl::OkStatus();
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                      absl::StrCat("CRI ", name, ": ", status.error_message()));
 }
 
 class CriClientImpl : public CriClient {
@@ -62,15 +78,9 @@ class CriClientImpl : public CriClient {
   };
 
   template <typename Stub, typename Request, typename Response>
-  absl::Status Call(absl::string_view name, Stub& stub,
-                    grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+  absl::Status Call(absl::string_view name, Stub& stub, CriMethod<Stub, Request, Response> method,
                     const Request& request, Response* response) {
-    grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(deadline_));
-    grpc::Status status = (stub.*method)(&context, request, response);
-    if (status.ok()) return absl::OkStatus();
-    return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
-                        absl::StrCat("CRI ", name, ": ", status.error_message()));
+    return CallCri(name, stub, method, request, response, deadline_);
   }
 
   // A sandbox gets its address with its network and keeps it. One that vanished meanwhile is no error.
@@ -125,6 +135,25 @@ absl::Status CriReady(const std::string& socket, absl::string_view pause_image, 
   ASSIGN_OR_RETURN(CriSnapshot snapshot, CriClient::Create(socket)->List(timeout));
   if (snapshot.HasImage(pause_image)) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("the pause image ", pause_image, " is not there yet"));
+}
+
+absl::Status StopContainer(const std::string& socket, const std::string& id, absl::Duration grace) {
+  auto runtime = cri::RuntimeService::NewStub(Connect(socket));
+  cri::StopContainerRequest request;
+  request.set_container_id(id);
+  request.set_timeout(absl::ToInt64Seconds(grace));
+  cri::StopContainerResponse response;
+  return CallCri("StopContainer", *runtime, &cri::RuntimeService::Stub::StopContainer, request, &response,
+                 absl::Now() + grace + kVerbTimeout);
+}
+
+absl::Status RemoveImage(const std::string& socket, const std::string& id) {
+  auto images = cri::ImageService::NewStub(Connect(socket));
+  cri::RemoveImageRequest request;
+  request.mutable_image()->set_image(id);
+  cri::RemoveImageResponse response;
+  return CallCri("RemoveImage", *images, &cri::ImageService::Stub::RemoveImage, request, &response,
+                 absl::Now() + kVerbTimeout);
 }
 
 std::unique_ptr<CriClient> CriClient::Create(const std::string& socket) {

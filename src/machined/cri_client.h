@@ -33,4 +33,10 @@ class CriClient {
 // threads only.
 absl::Status CriReady(const std::string& socket, absl::string_view pause_image, absl::Duration timeout);
 
+// The verbs. They block, too; the errors are CRI's, with what was asked.
+// SIGTERM, and SIGKILL after `grace`; returns when it has ended. One that has ended already is no error.
+absl::Status StopContainer(const std::string& socket, const std::string& id, absl::Duration grace);
+// With all its names. One that is not there is no error.
+absl::Status RemoveImage(const std::string& socket, const std::string& id);
+
 }  // namespace stele::machined

@@ -14,9 +14,11 @@
 #include "absl/strings/str_join.h"
 #include "machined/api.h"
 #include "machined/caller.h"
+#include "machined/cri_client.h"
 #include "machined/grpc_status.h"
 #include "machined/image_import.h"
-#include "machined/own_thread.h"
+#include "machined/image_in_use.h"
+#include "machined/work_call.h"
 #include "services/containerd.h"
 #include "stele/machine/v1/image_service.grpc.pb.h"
 
@@ -25,9 +27,12 @@ namespace {
 
 using machine::v1::ImportImageRequest;
 using machine::v1::ImportImageResponse;
+using machine::v1::RemoveImageRequest;
+using machine::v1::RemoveImageResponse;
 
 constexpr uint64_t kMaxBytes = 4ULL << 30;
 constexpr absl::Duration kIdleTimeout = absl::Seconds(30);
+constexpr int kMostCalls = 4;  // of RemoveImage
 
 // One call. gRPC's threads bring chunks, the import's thread takes them. Deletes itself in OnDone.
 class ImportCall : public grpc::ServerReadReactor<ImportImageRequest> {
@@ -124,8 +129,30 @@ class ImageService final : public machine::v1::ImageService::CallbackService {
     return new ImportCall(api_, context, response, busy_);
   }
 
+  grpc::ServerUnaryReactor* RemoveImage(grpc::CallbackServerContext* context, const RemoveImageRequest* request,
+                                        RemoveImageResponse* response) override {
+    return new WorkCall(places_, [this, request, response, caller = CallerOf(*context)] {
+      return Remove(*request, caller, *response);
+    });
+  }
+
  private:
+  absl::Status Remove(const RemoveImageRequest& request, const std::string& caller, RemoveImageResponse& response) {
+    using Found = absl::StatusOr<resource::v1::Image>;
+    ASSIGN_OR_RETURN(resource::v1::Image image, OnOwner<Found>(api_.node.loop(), [&] {
+                       return ImageToRemove(api_.node.store(), request.image(), request.force());
+                     }));
+    RETURN_IF_ERROR(machined::RemoveImage(services::kContainerdSocket, image.image_id()));
+    *response.mutable_names() = image.names();
+    response.set_size_bytes(image.size_bytes());
+    std::string name = image.names().empty() ? image.image_id() : image.names(0);
+    api_.node.loop().Post(
+        [node = &api_.node, name, caller] { node->Emit("image", name, absl::StrCat("removed by ", caller)); });
+    return absl::OkStatus();
+  }
+
   NodeApi& api_;
+  CallPlaces places_{kMostCalls};
   std::shared_ptr<std::atomic<bool>> busy_ = std::make_shared<std::atomic<bool>>(false);
 };
 

@@ -248,7 +248,7 @@ absl::Status Run() {
   std::vector<std::unique_ptr<grpc::Service>> handlers;
   for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeFileService,
                     MakeImageService, MakeLogService, MakeConfigService, MakeInstallService, MakeUpgradeService,
-                    MakeNetworkService, MakeMetricsService}) {
+                    MakeNetworkService, MakeMetricsService, MakeContainerService}) {
     handlers.push_back(make(api));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ApiServer> server,

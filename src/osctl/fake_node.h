@@ -91,7 +91,7 @@ class FakeNode {
     builder.AddListeningPort(absl::StrCat("127.0.0.1:", port), grpc::SslServerCredentials(options), &port_);
     for (grpc::Service* service :
          std::initializer_list<grpc::Service*>{&system_, &resources_, &services_, &logs_, &events_, &config_, &files_,
-                                               &images_, &upgrade_, &install_, &network_}) {
+                                               &images_, &containers_, &upgrade_, &install_, &network_}) {
       builder.RegisterService(service);
     }
     server_ = builder.BuildAndStart();
@@ -113,6 +113,7 @@ class FakeNode {
   FakeConfig config_{&state_};
   FakeFiles files_{&state_};
   FakeImages images_{&state_};
+  FakeContainers containers_{&state_};
   FakeUpgrade upgrade_{&state_};
   FakeInstall install_{&state_};
   FakeNetwork network_{&state_};

@@ -8,6 +8,7 @@
 
 #include "osctl/fake_state.h"
 #include "stele/machine/v1/config_service.grpc.pb.h"
+#include "stele/machine/v1/container_service.grpc.pb.h"
 #include "stele/machine/v1/event_service.grpc.pb.h"
 #include "stele/machine/v1/image_service.grpc.pb.h"
 #include "stele/machine/v1/log_service.grpc.pb.h"
@@ -285,6 +286,29 @@ class FakeImages : public v1::ImageService::Service {
     response->add_names("docker.io/library/demo:1");
     response->set_bytes(state_->imported.size());
     return grpc::Status::OK;
+  }
+  grpc::Status RemoveImage(grpc::ServerContext*, const v1::RemoveImageRequest* request,
+                           v1::RemoveImageResponse* response) override {
+    state_->Record(absl::StrCat("remove ", request->image(), " force=", request->force()));
+    std::lock_guard<std::mutex> lock(state_->mutex);
+    response->add_names("docker.io/library/demo:1");
+    response->set_size_bytes(3 << 20);
+    return state_->answer;
+  }
+
+ private:
+  FakeState* state_;
+};
+
+class FakeContainers : public v1::ContainerService::Service {
+ public:
+  explicit FakeContainers(FakeState* state) : state_(state) {}
+  grpc::Status RestartContainer(grpc::ServerContext*, const v1::RestartContainerRequest* request,
+                                v1::RestartContainerResponse* response) override {
+    state_->Record(absl::StrCat("restart ", request->container(), " grace=", request->grace_seconds()));
+    std::lock_guard<std::mutex> lock(state_->mutex);
+    response->set_container("default/web/web");
+    return state_->answer;
   }
 
  private:

@@ -13,7 +13,7 @@ import pytest
 ROW = re.compile(r"^\| (?P<what>[^|]+) \| (?P<ssh>[^|]+) \| `(?P<command>osctl [^`]+)` \|$", re.M)
 ROWS = [match.groupdict() for match in ROW.finditer((harness.TOP / "docs/from-ssh.md").read_text())]
 # What only says something on standard error, or writes a file.
-SILENT = ("service ", "archive ", "support ", "capture ", "reboot ", "shutdown ", "apply ", "edit ", "patch ", "config diff ", "config validate ")
+SILENT = ("service ", "container ", "archive ", "support ", "capture ", "reboot ", "shutdown ", "apply ", "edit ", "patch ", "config diff ", "config validate ")
 FOLLOWS = ("-w", "-f")  # of get and logs: until somebody ends it
 # What a virtual machine need not have.
 MAY_BE_EMPTY = {"usbdevices", "sensors", "watchdogs", "diskhealth", "neighbours"}
@@ -58,6 +58,7 @@ def test_row(node, files, row, monkeypatch):
     words = shlex.split(row["command"].replace("default/hello-node1", pod))[1:]
     if words[0] in ("get", "logs") and any(word in FOLLOWS for word in words):
         return follow(node, words)
+    before = {c["body"].get("containerId") for c in node.get("containers").values()} if words[0] == "container" else set()
     code, out, err = node.try_osctl(*words)
     assert code == 0, (row["command"], err)
     empty = words[0] == "get" and words[1] in MAY_BE_EMPTY or "--field-selector" in words
@@ -70,6 +71,11 @@ def test_row(node, files, row, monkeypatch):
     if words[0] == "support":
         names = subprocess.run(["tar", "-tzf", files / "case.tar.gz"], check=True, capture_output=True, text=True).stdout
         assert all(f"/{name}\n" in names for name in ("summary.txt", "logs/kernel.log", "logs/init.log", "logs/kubelet.log", "resources/pods.json"))
+    if words[0] == "container":
+        node.wait_for("another runs in its place", lambda: any(
+            c["body"].get("state") == "Running" and c["body"].get("containerId") not in before for c in node.get("containers").values()), 120)
+    if words[:2] == ["image", "remove"]:
+        node.wait_for("it is gone", lambda: not any(words[-1] in i["body"].get("names", []) for i in node.get("images").values()))
     if words[0] == "capture":
         assert (files / "trace.pcap").read_bytes()[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1")
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "stele/machine/v1/config_service.pb.h"
+#include "stele/machine/v1/container_service.pb.h"
 #include "stele/machine/v1/event_service.pb.h"
 #include "stele/machine/v1/file_service.pb.h"
 #include "stele/machine/v1/image_service.pb.h"
@@ -90,6 +91,11 @@ inline constexpr Method<Flow::kServerStream, v1::DiskUsageRequest, v1::DiskUsage
 
 inline constexpr Method<Flow::kClientStream, v1::ImportImageRequest, v1::ImportImageResponse> kImportImage{
     "/stele.machine.v1.ImageService/ImportImage"};
+inline constexpr Method<Flow::kUnary, v1::RemoveImageRequest, v1::RemoveImageResponse> kRemoveImage{
+    "/stele.machine.v1.ImageService/RemoveImage"};
+
+inline constexpr Method<Flow::kUnary, v1::RestartContainerRequest, v1::RestartContainerResponse> kRestartContainer{
+    "/stele.machine.v1.ContainerService/RestartContainer"};
 
 inline constexpr Method<Flow::kBidi, v1::StageImageRequest, v1::StageImageResponse> kStageImage{
     "/stele.machine.v1.UpgradeService/StageImage"};

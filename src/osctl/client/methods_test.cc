@@ -57,6 +57,8 @@ TEST(Methods, AreTheProtos) {
   Check(method::kConfirmConfig);
   Check(method::kRevertConfig);
   Check(method::kImportImage);
+  Check(method::kRemoveImage);
+  Check(method::kRestartContainer);
   Check(method::kStageImage);
   Check(method::kFetchImage);
   Check(method::kActivateImage);

@@ -23,12 +23,12 @@ Command RootCommand(GlobalOptions* options) {
        &options->server_name},
   };
   root.subcommands = {
-      GetCommand(),        LogsCommand(),    DmesgCommand(),   EventsCommand(),  MetricsCommand(),  SupportCommand(),
-      VersionCommand(),    LsCommand(),      ReadCommand(),    DuCommand(),      ArchiveCommand(),  PingCommand(),
-      TracerouteCommand(), ResolveCommand(), ProbeCommand(),   CaptureCommand(), ApplyCommand(),    PatchCommand(),
-      EditCommand(),       ConfigCommand(),  ServiceCommand(), RebootCommand(),  ShutdownCommand(), UpgradeCommand(),
-      RollbackCommand(),   InstallCommand(), ResetCommand(),   ImageCommand(),   GenCommand(),      ContextCommand(),
-      CompletionCommand(), HelpCommand(),
+      GetCommand(),        LogsCommand(),    DmesgCommand(),     EventsCommand(),  MetricsCommand(),  SupportCommand(),
+      VersionCommand(),    LsCommand(),      ReadCommand(),      DuCommand(),      ArchiveCommand(),  PingCommand(),
+      TracerouteCommand(), ResolveCommand(), ProbeCommand(),     CaptureCommand(), ApplyCommand(),    PatchCommand(),
+      EditCommand(),       ConfigCommand(),  ServiceCommand(),   RebootCommand(),  ShutdownCommand(), UpgradeCommand(),
+      RollbackCommand(),   InstallCommand(), ResetCommand(),     ImageCommand(),   GenCommand(),      ContextCommand(),
+      CompletionCommand(), HelpCommand(),    ContainerCommand(),
   };
   return root;
 }

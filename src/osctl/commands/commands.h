@@ -28,6 +28,7 @@ Command GenCommand();
 Command GetCommand();
 Command HelpCommand();
 Command ImageCommand();
+Command ContainerCommand();
 Command InstallCommand();
 Command LogsCommand();
 Command LsCommand();

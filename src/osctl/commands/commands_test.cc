@@ -333,6 +333,22 @@ TEST_F(CommandsTest, ImageImport) {
   EXPECT_EQ(Osctl({"image", "import", directory_.File("empty.tar", "")}).code, 1);
 }
 
+TEST_F(CommandsTest, ImageRemove) {
+  Outcome run = Osctl({"image", "remove", "docker.io/library/demo:1", "--force"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(run.out, "docker.io/library/demo:1\n");
+  EXPECT_THAT(run.err, HasSubstr("removed, 3"));
+  EXPECT_THAT(node_->state().calls, testing::Contains("remove docker.io/library/demo:1 force=1"));
+  EXPECT_EQ(Osctl({"image", "remove"}).code, 2);
+}
+
+TEST_F(CommandsTest, ContainerRestart) {
+  Outcome run = Osctl({"container", "restart", "default/web", "--grace", "2500ms"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("default/web/web ended"));
+  EXPECT_THAT(node_->state().calls, testing::Contains("restart default/web grace=3"));
+}
+
 TEST_F(CommandsTest, Contexts) {
   EXPECT_EQ(Osctl({"context", "list"}).out, "CURRENT  NAME  ENDPOINTS\n*        demo  " + address() + "\n");
 }

@@ -7,7 +7,9 @@
 
 #include "base/unique_fd.h"
 #include "osctl/commands/commands.h"
+#include "osctl/commands/end.h"
 #include "osctl/failure.h"
+#include "osctl/output/humanize.h"
 #include "osctl/output/progress.h"
 #include "osctl/session.h"
 
@@ -17,6 +19,7 @@ namespace {
 using stele::machine::v1::ImportImageRequest;
 using stele::machine::v1::ImportImageResponse;
 
+constexpr absl::Duration kRemoveTimeout = absl::Seconds(40);
 constexpr size_t kChunk = 256 << 10;  // what the API allows in one message
 
 absl::StatusOr<UniqueFd> OpenArchive(const std::string& path, uint64_t* size) {
@@ -81,13 +84,52 @@ Command ImportCommand() {
   return command;
 }
 
+struct RemoveOptions {
+  std::string image;
+  bool force = false;
+  bool yes = false;
+};
+
+Command RemoveCommand() {
+  auto options = std::make_shared<RemoveOptions>();
+  Command command;
+  command.name = "remove";
+  command.summary = "removes a container image from the node's containerd";
+  command.description =
+      "With all its names. The kubelet removes images that nobody uses itself when the disk gets full.";
+  command.arguments = {
+      {"", "IMAGE", "one of its names, or the beginning of its id, as in `osctl get images -o wide`", &options->image,
+       Presence::kRequired},
+      {"--force", "", "also when containers use it: they run on, and need it again to start anew", &options->force},
+      {"-y,--yes", "", "does not ask on a terminal", &options->yes},
+  };
+  command.run = [options](Session& session) {
+    std::string what = absl::StrCat("remove image ", options->image);
+    ExitCode code = ExitCode::kOk;
+    Ask ask = options->yes ? Ask::kNo : Ask::kOnTerminal;
+    session.set_default_timeout(kRemoveTimeout);
+    if (!Confirmed(session, ask, absl::StrCat(what, " from"), &code)) return code;
+    return session.ForEachNode(what, [&](Node& node) -> absl::Status {
+      stele::machine::v1::RemoveImageRequest request;
+      request.set_image(options->image);
+      request.set_force(options->force);
+      ASSIGN_OR_RETURN(auto response, node.Call(method::kRemoveImage, request));
+      session.Tell(node, absl::StrCat("removed, ", HumanBytes(response.size_bytes())));
+      for (const std::string& name : response.names())
+        session.console().Out(absl::StrCat(session.Prefix(node), name, "\n"));
+      return absl::OkStatus();
+    });
+  };
+  return command;
+}
+
 }  // namespace
 
 Command ImageCommand() {
   Command command;
   command.name = "image";
-  command.summary = "sends container images to the node; looks at Stele's own image files";
-  command.subcommands = {ImportCommand(), InspectImageCommand(), VerifyImageCommand()};
+  command.summary = "sends container images to the node and removes them; looks at Stele's own image files";
+  command.subcommands = {ImportCommand(), RemoveCommand(), InspectImageCommand(), VerifyImageCommand()};
   return command;
 }
 
