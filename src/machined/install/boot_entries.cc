@@ -10,6 +10,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "machined/install/disk_selector.h"
+#include "machined/storage_probe.h"
 
 namespace stele::machined {
 namespace {
@@ -89,12 +91,13 @@ bool IsOurLoader(const std::string& file) {
          lower == "\\efi\\systemd\\systemd-bootx64.efi";
 }
 
-bool IsOurs(const LoadOption& option, const EspPartition& esp) {
+bool IsOurs(const LoadOption& option, const EspPartition& esp, const PartitionIsGone& is_gone) {
   if (option.partition.uuid.empty()) return false;
   if (absl::EqualsIgnoreCase(option.partition.uuid, esp.uuid)) return true;
-  return option.description == kDescription && IsOurLoader(option.file);
+  return option.description == kDescription && IsOurLoader(option.file) && is_gone(option.partition.uuid);
 }
 
+std::string OrderName() { return absl::StrCat("BootOrder-", kEfiGlobalGuid); }
 std::string VariableName(uint16_t number) { return absl::StrFormat("Boot%04X-%s", number, kEfiGlobalGuid); }
 
 }  // namespace
@@ -147,9 +150,21 @@ absl::StatusOr<LoadOption> DecodeLoadOption(absl::string_view bytes) {
   return option;
 }
 
+bool IsOnNoDisk(const std::string& uuid) {
+  std::vector<DiskInfo> disks = ListDisks();
+  for (const DiskInfo& disk : disks) {
+    absl::StatusOr<DiskContents> contents = ProbeDisk(disk.device);
+    if (!contents.ok()) return false;
+    for (const Partition& part : contents->partitions) {
+      if (absl::EqualsIgnoreCase(part.uuid, uuid)) return false;
+    }
+  }
+  return !disks.empty();  // whoever sees none does not see the one it runs from either
+}
+
 absl::StatusOr<BootEntryPlan> PlanBootEntries(const std::map<uint16_t, std::string>& existing,
                                               const std::vector<uint16_t>& order, const std::string& loader,
-                                              const EspPartition& esp) {
+                                              const EspPartition& esp, const PartitionIsGone& is_gone) {
   LoadOption wanted = {.description = kDescription, .partition = esp, .file = WithBackslashes(loader)};
   ASSIGN_OR_RETURN(std::string bytes, EncodeLoadOption(wanted));
   BootEntryPlan plan;
@@ -157,7 +172,7 @@ absl::StatusOr<BootEntryPlan> PlanBootEntries(const std::map<uint16_t, std::stri
   std::set<uint16_t> stale;
   for (const auto& [number, value] : existing) {
     absl::StatusOr<LoadOption> option = DecodeLoadOption(value);
-    if (!option.ok() || !IsOurs(*option, esp)) continue;  // what we do not understand is somebody's
+    if (!option.ok() || !IsOurs(*option, esp, is_gone)) continue;  // what we do not understand is somebody's
     if (value == bytes && ours.size() < kBootEntries) {
       ours.push_back(number);
     } else {
@@ -196,6 +211,16 @@ absl::StatusOr<std::map<uint16_t, std::string>> ReadEntries(const EfiVariables& 
   return entries;
 }
 
+// Empty where there is none yet. Any other failure is one: an order that is not known must not be written over.
+absl::StatusOr<std::vector<uint16_t>> ReadOrder(const EfiVariables& variables) {
+  absl::StatusOr<EfiVariable> variable = variables.Read(OrderName());
+  std::vector<uint16_t> order;
+  if (absl::IsNotFound(variable.status())) return order;
+  RETURN_IF_ERROR(variable.status());
+  for (size_t i = 0; i + 1 < variable->data.size(); i += 2) order.push_back(Load<uint16_t>(variable->data, i));
+  return order;
+}
+
 // After a failure: what was added is of no use and takes room that the firmware may need.
 void RemoveQuietly(const EfiVariables& variables, const std::vector<uint16_t>& numbers) {
   for (uint16_t number : numbers) variables.Remove(VariableName(number)).IgnoreError();
@@ -203,16 +228,12 @@ void RemoveQuietly(const EfiVariables& variables, const std::vector<uint16_t>& n
 
 }  // namespace
 
-absl::Status PointBootEntriesTo(const std::string& loader, const EspPartition& esp, const EfiVariables& variables) {
+absl::Status PointBootEntriesTo(const std::string& loader, const EspPartition& esp, const EfiVariables& variables,
+                                const PartitionIsGone& is_gone) {
   RETURN_IF_ERROR(variables.Prepare());
   ASSIGN_OR_RETURN(auto existing, ReadEntries(variables));
-  std::string order_name = absl::StrCat("BootOrder-", kEfiGlobalGuid);
-  absl::StatusOr<EfiVariable> order_variable = variables.Read(order_name);
-  std::vector<uint16_t> order;
-  for (size_t i = 0; order_variable.ok() && i + 1 < order_variable->data.size(); i += 2) {
-    order.push_back(Load<uint16_t>(order_variable->data, i));
-  }
-  ASSIGN_OR_RETURN(BootEntryPlan plan, PlanBootEntries(existing, order, loader, esp));
+  ASSIGN_OR_RETURN(std::vector<uint16_t> order, ReadOrder(variables));
+  ASSIGN_OR_RETURN(BootEntryPlan plan, PlanBootEntries(existing, order, loader, esp, is_gone));
   std::vector<uint16_t> written;
   for (const auto& [number, bytes] : plan.write) {
     absl::Status status = variables.Write(VariableName(number), {kEfiBootVariable, bytes});
@@ -225,7 +246,7 @@ absl::Status PointBootEntriesTo(const std::string& loader, const EspPartition& e
   if (plan.order_changes) {
     std::string bytes;
     for (uint16_t number : plan.order) Append(&bytes, number);
-    absl::Status status = variables.Write(order_name, {kEfiBootVariable, bytes});
+    absl::Status status = variables.Write(OrderName(), {kEfiBootVariable, bytes});
     if (!status.ok()) {
       RemoveQuietly(variables, written);
       return status;

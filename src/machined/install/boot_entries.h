@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -45,14 +46,22 @@ struct BootEntryPlan {
 
 inline constexpr int kBootEntries = 4;
 
+// Whether it is certain that no partition of this machine has that GUID.
+using PartitionIsGone = std::function<bool(const std::string& uuid)>;
+// Looks at every disk; one that cannot be read may have it. Blocks.
+bool IsOnNoDisk(const std::string& uuid);
+
 // `existing` by number, as read. `loader` as a path on the ESP with slashes or backslashes. Ours are those of the same
-// partition, and those called "Stele" that start a loader of ours from anywhere.
+// partition, and those called "Stele" that start a loader of ours from one that is gone: another disk with Stele in
+// this machine keeps its own.
 absl::StatusOr<BootEntryPlan> PlanBootEntries(const std::map<uint16_t, std::string>& existing,
                                               const std::vector<uint16_t>& order, const std::string& loader,
-                                              const EspPartition& esp);
+                                              const EspPartition& esp, const PartitionIsGone& is_gone);
 
 // Makes it so: four entries for `loader` first in BootOrder, the others of ours gone, everybody else's as they were.
-// Doing it again changes nothing. UNIMPLEMENTED without EFI, else as EfiVariables::Write.
-absl::Status PointBootEntriesTo(const std::string& loader, const EspPartition& esp, const EfiVariables& variables);
+// Doing it again changes nothing. UNIMPLEMENTED without EFI, else as EfiVariables::Write; an order that is there and
+// cannot be read is left as it is, with the error.
+absl::Status PointBootEntriesTo(const std::string& loader, const EspPartition& esp, const EfiVariables& variables,
+                                const PartitionIsGone& is_gone = IsOnNoDisk);
 
 }  // namespace stele::machined

@@ -1,9 +1,13 @@
 #include "machined/install/boot_entries.h"
 
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "absl/strings/escaping.h"
+#include "base/file.h"
 #include "gmock/gmock.h"
+#include "machined/install/disk_selector.h"
 #include "machined/storage_fixture.h"
 
 namespace stele::machined {
@@ -13,6 +17,10 @@ using ::testing::ElementsAre;
 
 const EspPartition kEsp = {1, 2048, 1048576, "57E1E000-0000-4000-8000-00000000000A"};
 constexpr char kLoader[] = "EFI/systemd/boot-0123abcd.efi";
+
+constexpr char kGone[] = "00000000-0000-4000-8000-00000000000c";
+
+bool IsGone(const std::string& uuid) { return uuid == kGone; }
 
 std::string Entry(const std::string& description, const EspPartition& partition, const std::string& file) {
   return *EncodeLoadOption({.description = description, .partition = partition, .file = file});
@@ -55,7 +63,7 @@ TEST(LoadOption, EveryCutAndEveryFlippedByteIsTakenCalmly) {
 TEST(PlanBootEntries, FourFirstAndTheOthersBehind) {
   std::map<uint16_t, std::string> existing = {
       {0, Entry("Windows", {2, 1, 2, "00000000-0000-4000-8000-00000000000b"}, "\\a")}, {1, "garbage"}};
-  absl::StatusOr<BootEntryPlan> plan = PlanBootEntries(existing, {1, 0}, kLoader, kEsp);
+  absl::StatusOr<BootEntryPlan> plan = PlanBootEntries(existing, {1, 0}, kLoader, kEsp, IsGone);
   ASSERT_TRUE(plan.ok());
   EXPECT_EQ(plan->write.size(), 4u);
   EXPECT_THAT(plan->order, ElementsAre(2, 3, 4, 5, 1, 0));
@@ -66,25 +74,27 @@ TEST(PlanBootEntries, FourFirstAndTheOthersBehind) {
     existing[number] = bytes;
   }
   // Again: nothing.
-  plan = PlanBootEntries(existing, plan->order, kLoader, kEsp);
+  plan = PlanBootEntries(existing, plan->order, kLoader, kEsp, IsGone);
   EXPECT_TRUE(plan->write.empty());
   EXPECT_FALSE(plan->order_changes);
   EXPECT_TRUE(plan->remove.empty());
   // Another loader: four new ones, and the four old ones go.
-  plan = PlanBootEntries(existing, plan->order, "EFI/systemd/boot-ffffffff.efi", kEsp);
+  plan = PlanBootEntries(existing, plan->order, "EFI/systemd/boot-ffffffff.efi", kEsp, IsGone);
   EXPECT_THAT(plan->order, ElementsAre(6, 7, 8, 9, 1, 0));
   EXPECT_THAT(plan->remove, ElementsAre(2, 3, 4, 5));
 }
 
-TEST(PlanBootEntries, OursOfADiskThatIsGoneAreStale) {
-  EspPartition other = kEsp;
-  other.uuid = "00000000-0000-4000-8000-00000000000c";
+TEST(PlanBootEntries, OursOfADiskThatIsGoneAreStaleAndThoseOfAnotherStay) {
+  EspPartition other = kEsp, there = kEsp;
+  other.uuid = kGone;
+  there.uuid = "00000000-0000-4000-8000-00000000000d";
   std::map<uint16_t, std::string> existing = {{3, Entry("Stele", other, "\\EFI\\systemd\\boot-00000000.efi")},
                                               {4, Entry("Stele", other, "\\EFI\\debian\\shimx64.efi")},
-                                              {5, Entry("UEFI disk", kEsp, "\\EFI\\BOOT\\BOOTX64.EFI")}};
-  absl::StatusOr<BootEntryPlan> plan = PlanBootEntries(existing, {3, 4, 5}, kLoader, kEsp);
+                                              {5, Entry("UEFI disk", kEsp, "\\EFI\\BOOT\\BOOTX64.EFI")},
+                                              {7, Entry("Stele", there, "\\EFI\\systemd\\boot-00000000.efi")}};
+  absl::StatusOr<BootEntryPlan> plan = PlanBootEntries(existing, {3, 7, 4, 5}, kLoader, kEsp, IsGone);
   EXPECT_THAT(plan->remove, ElementsAre(3, 5));
-  EXPECT_THAT(plan->order, ElementsAre(0, 1, 2, 6, 4));
+  EXPECT_THAT(plan->order, ElementsAre(0, 1, 2, 6, 7, 4));
 }
 
 class BootEntriesTest : public StorageTest {};
@@ -101,6 +111,28 @@ TEST_F(BootEntriesTest, AppliesThePlanAndAgainChangesNothing) {
   EXPECT_EQ(Sh({"/bin/ls", "-l", "--full-time", directory_}), before);
   ASSERT_TRUE(PointBootEntriesTo("EFI/systemd/boot-ffffffff.efi", kEsp, variables).ok());
   EXPECT_EQ(variables.List("Boot0")->size(), 5u);
+}
+
+TEST_F(BootEntriesTest, AnOrderThatCannotBeReadIsNotWrittenOver) {
+  EfiVariables variables(directory_);
+  std::string order = absl::StrCat(directory_, "/BootOrder-", kEfiGlobalGuid);
+  ASSERT_EQ(::mkdir(order.c_str(), 0700), 0);  // EISDIR, as firmware may answer EIO
+  absl::Status status = PointBootEntriesTo(kLoader, kEsp, variables);
+  EXPECT_FALSE(status.ok());
+  EXPECT_TRUE(variables.List("Boot0")->empty());
+  ::rmdir(order.c_str());
+  // One that is shorter than its attributes is none either.
+  ASSERT_TRUE(ReplaceFile(order, "\7").ok());
+  EXPECT_FALSE(PointBootEntriesTo(kLoader, kEsp, variables).ok());
+  EXPECT_EQ(*ReadFile(order, 64), "\7");
+}
+
+TEST(IsOnNoDisk, IsNeverSaidOfAPartitionThatIsThere) {
+  for (const DiskInfo& disk : ListDisks()) {
+    absl::StatusOr<DiskContents> contents = ProbeDisk(disk.device);
+    if (!contents.ok()) continue;
+    for (const Partition& part : contents->partitions) EXPECT_FALSE(IsOnNoDisk(part.uuid)) << part.device;
+  }
 }
 
 TEST_F(BootEntriesTest, AFullStoreIsLeftAsItWas) {
