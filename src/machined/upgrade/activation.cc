@@ -211,7 +211,7 @@ absl::StatusOr<std::string> DropStaged(const UpgradePlace& place, const UpgradeS
   ASSIGN_OR_RETURN(std::vector<BootEntry> entries, esp.List());
   ASSIGN_OR_RETURN(EspWindow window, place.esp.OpenWindow());
   for (const BootEntry& entry : entries) {
-    if (entry.number == record.number()) RETURN_IF_ERROR(esp.Remove(entry));
+    if (entry.number == record.number()) RETURN_IF_ERROR(esp.RemoveOrSetAside(entry));
   }
   RETURN_IF_ERROR(window.Close());
   RETURN_IF_ERROR(store.RemoveManifest(record.slot()));

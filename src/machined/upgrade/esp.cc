@@ -85,7 +85,13 @@ absl::StatusOr<std::string> Esp::RootHashIn(const BootEntry& entry) const {
 
 absl::Status Esp::Activate(uint64_t number) {
   BootEntry from = {.number = number, .kind = BootEntry::Kind::kWritten};
-  return Rename(from, {.number = number, .kind = BootEntry::Kind::kCounted, .left = kTrialTries});
+  BootEntry to = {.number = number, .kind = BootEntry::Kind::kCounted, .left = kTrialTries};
+  absl::Status renamed = Rename(from, to);
+  if (!absl::IsAlreadyExists(renamed)) return renamed;
+  // A cut in this very rename left both names.
+  ASSIGN_OR_RETURN(std::string written_hash, RootHashIn(from));
+  ASSIGN_OR_RETURN(std::string counted_hash, RootHashIn(to));
+  return written_hash == counted_hash ? SetAside(from) : renamed;
 }
 
 absl::Status Esp::Bless(uint64_t number) {
@@ -107,11 +113,6 @@ absl::Status Esp::MarkFailed(uint64_t number) {
 
 absl::Status Esp::Retry(const BootEntry& entry, uint64_t number) {
   return Rename(entry, {.number = number, .kind = BootEntry::Kind::kCounted, .left = kTrialTries});
-}
-
-absl::Status Esp::SetAside(const BootEntry& entry) {
-  std::string name = FileName(entry);
-  return folder_.Rename(name, absl::StrCat(name.substr(0, name.rfind('.')), ".twin"));
 }
 
 absl::StatusOr<BootEntry> Esp::FindBootable(uint64_t number) const {

@@ -49,7 +49,7 @@ class Esp {
   absl::StatusOr<std::string> RootHashIn(const BootEntry& entry) const;
 
   // The renames. Each answers OK when its end is so already: a step that was cut is done again.
-  //   `.new` → `+3.efi`, after VerifyWritten
+  //   `.new` → `+3.efi`, after VerifyWritten; where both are one file already the `.new` is set aside
   absl::Status Activate(uint64_t number);
   //   `+x-y.efi` → `.efi`; where both are there already the counted one is set aside
   absl::Status Bless(uint64_t number);
@@ -60,9 +60,9 @@ class Esp {
 
   // Unlinks it; see EspFolder::Remove.
   absl::Status Remove(const BootEntry& entry) { return folder_.Remove(FileName(entry)); }
-  // For one that may not be unlinked: a name that neither the loader nor we look at, `stele-2+1-2.efi` →
-  // `stele-2+1-2.twin`. What it holds stays as it is and takes its room for good.
-  absl::Status SetAside(const BootEntry& entry);
+  // See EspFolder::SetAside.
+  absl::Status SetAside(const BootEntry& entry) { return folder_.SetAside(FileName(entry)); }
+  absl::Status RemoveOrSetAside(const BootEntry& entry) { return folder_.RemoveOrSetAside(FileName(entry)); }
 
  private:
   explicit Esp(EspFolder folder) : folder_(std::move(folder)) {}

@@ -19,6 +19,7 @@ namespace stele::machined {
 namespace {
 
 constexpr size_t kMaxNames = 256;  // in a folder; more is somebody's mistake
+constexpr int kMaxTwins = 9;       // of one name
 
 absl::StatusOr<UniqueFd> OpenIn(int folder, const std::string& name, int flags) {
   UniqueFd fd(::openat(folder, name.c_str(), flags | O_CLOEXEC | O_NOFOLLOW));
@@ -199,7 +200,9 @@ absl::Status EspFolder::CheckNoTwin(int fd, const std::string& name) const {
     bool same_inode = place.inode == found.inode && place.device == found.device;
     if (same_block || same_inode) {
       return absl::FailedPreconditionError(
-          absl::StrCat(name, " and ", other, " are two names of the same data: neither is touched"));
+          absl::StrCat(name, " and ", other,
+                       " are two names of the same data, as a power cut leaves them: neither is freed or written. "
+                       "Staging an image or cancelling one sets such a pair aside"));
     }
   }
   return absl::OkStatus();
@@ -214,6 +217,21 @@ absl::Status EspFolder::Remove(const std::string& name) {
   if (::fsync(folder_.get()) != 0) return ErrnoStatus("fsync ", path_);
   if (::syncfs(folder_.get()) != 0) return ErrnoStatus("sync the ESP");
   return absl::OkStatus();
+}
+
+absl::Status EspFolder::SetAside(const std::string& name) {
+  std::string stem = name.substr(0, name.rfind('.'));
+  absl::Status renamed = Rename(name, stem + ".twin");
+  // Numbers of images come again once all names with them are set aside: so may this one.
+  for (int twin = 2; absl::IsAlreadyExists(renamed) && twin <= kMaxTwins; ++twin) {
+    renamed = Rename(name, absl::StrCat(stem, ".twin", twin));
+  }
+  return renamed;
+}
+
+absl::Status EspFolder::RemoveOrSetAside(const std::string& name) {
+  absl::Status removed = Remove(name);
+  return absl::IsFailedPrecondition(removed) ? SetAside(name) : removed;
 }
 
 }  // namespace stele::machined

@@ -61,6 +61,11 @@ class EspFolder {
   // FAILED_PRECONDITION when another name has the same first cluster, as a power cut in a rename may
   // leave: freeing one would free the other's data.
   absl::Status Remove(const std::string& name);
+  // For one that may not be unlinked: a name that neither loader nor firmware nor we look at, `stele-2+1-2.efi` →
+  // `stele-2+1-2.twin`, or `.twin2` … where that is taken. What it holds stays as it is and takes its room for good.
+  absl::Status SetAside(const std::string& name);
+  // The one or the other.
+  absl::Status RemoveOrSetAside(const std::string& name);
 
  private:
   EspFolder(UniqueFd folder, std::string path) : folder_(std::move(folder)), path_(std::move(path)) {}

@@ -52,7 +52,12 @@ absl::StatusOr<bool> Loader::Has(const std::string& sha256, uint64_t size) const
 }
 
 absl::StatusOr<EspFile> Loader::BeginWrite(const std::string& sha256, uint64_t size) {
-  return own_.BeginWrite(NameOf(sha256, ".new"), size);
+  std::string name = NameOf(sha256, ".new");
+  absl::StatusOr<EspFile> file = own_.BeginWrite(name, size);
+  if (!absl::IsFailedPrecondition(file.status())) return file;
+  // A cut in its publishing left both names, and what they hold was damaged since: else it would not be written again.
+  RETURN_IF_ERROR(own_.SetAside(name));
+  return own_.BeginWrite(name, size);
 }
 
 absl::Status Loader::VerifyWritten(const std::string& sha256, uint64_t size) const {
@@ -79,7 +84,7 @@ absl::Status Loader::RemoveUnfinished(const std::string& keep_sha256) {
   ASSIGN_OR_RETURN(std::vector<std::string> names, own_.Names());
   for (const std::string& name : names) {
     bool ours = absl::StartsWith(name, "boot-") && absl::EndsWith(name, ".new");
-    if (ours && name != NameOf(keep_sha256, ".new")) RETURN_IF_ERROR(own_.Remove(name));
+    if (ours && name != NameOf(keep_sha256, ".new")) RETURN_IF_ERROR(own_.RemoveOrSetAside(name));
   }
   return absl::OkStatus();
 }

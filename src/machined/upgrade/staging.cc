@@ -80,19 +80,10 @@ bool Staging::Goes(const Esp& esp, const std::vector<BootEntry>& entries, const 
 absl::Status Staging::RemoveOthers(Esp& esp, uint64_t keep_number) {
   ASSIGN_OR_RETURN(std::vector<BootEntry> entries, esp.List());
   for (const BootEntry& entry : entries) {
-    if (!entry.bootable()) {
-      if (entry.number == keep_number) continue;
-      absl::Status removed = esp.Remove(entry);
-      // A second name of something that boots, left by a power cut: no loader takes it, and it is in nobody's way.
-      if (!removed.ok() && !absl::IsFailedPrecondition(removed)) return removed;
-      continue;
-    }
-    if (!Goes(esp, entries, entry)) continue;
-    absl::Status removed = esp.Remove(entry);
+    if (entry.bootable() ? !Goes(esp, entries, entry) : entry.number == keep_number) continue;
     // A second name of the same data, left by a power cut: under neither may it be freed, and neither may boot any
     // more.
-    if (absl::IsFailedPrecondition(removed)) removed = esp.SetAside(entry);
-    RETURN_IF_ERROR(removed);
+    RETURN_IF_ERROR(esp.RemoveOrSetAside(entry));
   }
   return absl::OkStatus();
 }
@@ -102,11 +93,13 @@ absl::Status Staging::Prepare() {
   record_ = store_.Load(&passed_over);
   ASSIGN_OR_RETURN(Esp esp, Esp::Open(place_.esp.target()));
   ASSIGN_OR_RETURN(std::vector<BootEntry> entries, esp.List());
-  // An earlier call for the same image goes on in its file.
+  // An earlier call for the same image goes on in its file. Not where that has a second name, as a cut in its
+  // activation leaves: what may boot, or has failed, is not written.
   BootEntry begun = {.number = record_.number(), .kind = BootEntry::Kind::kWritten};
-  bool resumes = record_.root_hash() == RootHash(header_) &&
-                 std::find(entries.begin(), entries.end(), begun) != entries.end() &&
-                 NextNumber(entries) == record_.number() + 1;
+  auto has_its_number = [&](const BootEntry& entry) { return entry.number == begun.number; };
+  bool resumes =
+      record_.root_hash() == RootHash(header_) && std::find(entries.begin(), entries.end(), begun) != entries.end() &&
+      std::count_if(entries.begin(), entries.end(), has_its_number) == 1 && NextNumber(entries) == record_.number() + 1;
   uint64_t number = resumes ? record_.number() : NextNumber(entries);
   ASSIGN_OR_RETURN(EspWindow window, place_.esp.OpenWindow());
   // The UKI first: it must not outlive the root that it names.

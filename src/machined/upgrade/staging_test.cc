@@ -191,6 +191,63 @@ TEST_F(StagingTest, ASecondNameOfAnImageThatFailedIsInNobodysWay) {
   EXPECT_EQ(ReadTestFile(node_->Uki("stele-2+3.twin")), image.parts[1]);
 }
 
+// A power cut in the activation's rename leaves `.new` beside `+3`, one file; then the trial failed.
+TEST_F(StagingTest, ACutActivationThatFailedIsStagedAnew) {
+  TestImage image = GoodImage("0.2.0", 7, key_);
+  ASSERT_EQ(Stage(image), absl::OkStatus());
+  ASSERT_EQ(Activate(), absl::OkStatus());
+  std::filesystem::rename(node_->Uki("stele-2+3.efi"), node_->Uki("stele-2+0-3.efi"));
+  ASSERT_EQ(::link(node_->Uki("stele-2+0-3.efi").c_str(), node_->Uki("stele-2.new").c_str()), 0);
+  for (int again = 0; again < 2; ++again) {
+    ASSERT_EQ(Stage(image, {.force = true}), absl::OkStatus());
+    EXPECT_THAT(node_->Ukis(), ElementsAre("stele-1.efi", "stele-2+0-3.twin", "stele-2.twin", "stele-3.new"));
+  }
+  ASSERT_EQ(Activate(), absl::OkStatus());
+  EXPECT_EQ(node_->Bootable(), (std::vector<std::string>{"stele-1.efi", "stele-3+3.efi"}));
+  EXPECT_EQ(ReadTestFile(node_->Uki("stele-2.twin")), image.parts[1]);
+}
+
+TEST_F(StagingTest, ACutActivationCanBeCancelled) {
+  // Twice: what was set aside the first time has the names that the second would take, since its number is free again.
+  for (const char* aside : {"stele-2.twin", "stele-2.twin2"}) {
+    ASSERT_EQ(Stage(GoodImage("0.2.0", 7, key_)), absl::OkStatus());
+    ASSERT_EQ(Activate(), absl::OkStatus());
+    ASSERT_EQ(::link(node_->Uki("stele-2+3.efi").c_str(), node_->Uki("stele-2.new").c_str()), 0);
+    EXPECT_EQ(DropStaged(node_->Place(), node_->Store(), "a test").value_or(""), "0.2.0");
+    EXPECT_EQ(node_->Bootable(), std::vector<std::string>{"stele-1.efi"});
+    EXPECT_TRUE(std::filesystem::exists(node_->Uki(aside)));
+    EXPECT_EQ(Record().state(), resource::v1::UPGRADE_STATE_CANCELLED);
+  }
+  EXPECT_EQ(node_->Ukis().size(), 5u);
+}
+
+TEST_F(StagingTest, ACutActivationIsCarriedThrough) {
+  TestImage image = GoodImage("0.2.0", 7, key_);
+  ASSERT_EQ(Stage(image), absl::OkStatus());
+  ASSERT_EQ(Activate(), absl::OkStatus());
+  ASSERT_EQ(::link(node_->Uki("stele-2+3.efi").c_str(), node_->Uki("stele-2.new").c_str()), 0);
+  ASSERT_EQ(Activate(), absl::OkStatus());
+  EXPECT_THAT(node_->Ukis(), ElementsAre("stele-1.efi", "stele-2+3.efi", "stele-2.twin"));
+}
+
+TEST_F(StagingTest, ALoaderWhosePublishingWasCutIsInNobodysWay) {
+  TestImage image = GoodImage("0.2.0", 7, key_);
+  ASSERT_EQ(Stage(image), absl::OkStatus());
+  ASSERT_EQ(Activate(), absl::OkStatus());
+  std::string stem = absl::StrCat(node_->folder(), "/esp/EFI/systemd/boot-",
+                                  absl::BytesToHexString(image_file::Sha256Of(image.parts[0]).substr(0, 4)));
+  ASSERT_EQ(::link((stem + ".efi").c_str(), (stem + ".new").c_str()), 0);
+  ASSERT_EQ(Stage(GoodImage("0.3.0", 9, key_)), absl::OkStatus()) << "another loader";
+  EXPECT_EQ(ReadTestFile(stem + ".efi"), image.parts[0]);
+  EXPECT_FALSE(std::filesystem::exists(stem + ".new"));
+  // The same one again, damaged since under both names.
+  std::filesystem::rename(stem + ".twin", stem + ".new");
+  WriteTestFile(stem + ".efi", "damaged");
+  ASSERT_EQ(Stage(image), absl::OkStatus());
+  EXPECT_EQ(ReadTestFile(stem + ".new"), image.parts[0]);
+  EXPECT_EQ(ReadTestFile(stem + ".efi"), "damaged");
+}
+
 TEST_F(StagingTest, AUkiThatWasCutIsNeverTakenForTheRunningOneAndGoes) {
   ASSERT_EQ(Stage(GoodImage("0.2.0", 7, key_)), absl::OkStatus());
   ASSERT_EQ(Activate(), absl::OkStatus());
