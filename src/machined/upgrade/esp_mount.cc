@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -23,8 +24,7 @@ absl::StatusOr<bool> IsMountedFrom(const std::string& device, const std::string&
 
 }  // namespace
 
-absl::Status EspMount::MountReadOnly() const {
-  if (device_.empty()) return absl::OkStatus();
+absl::Status EspMount::Mount() const {
   RETURN_IF_ERROR(MakeDirectories(target_, 0700));
   ASSIGN_OR_RETURN(bool mounted, IsMountedFrom(device_, target_));
   if (mounted) return absl::OkStatus();
@@ -36,9 +36,19 @@ absl::Status EspMount::MountReadOnly() const {
   return absl::OkStatus();
 }
 
+absl::Status EspMount::MountReadOnly() const {
+  if (device_.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(Mount());
+  struct statvfs info;
+  if (::statvfs(target_.c_str(), &info) != 0) return ErrnoStatus("ask how ", target_, " is mounted");
+  if ((info.f_flag & ST_RDONLY) != 0) return absl::OkStatus();
+  // A machined that was killed in its window left it so.
+  return EspWindow(target_).Close();
+}
+
 absl::StatusOr<EspWindow> EspMount::OpenWindow() const {
   if (device_.empty()) return EspWindow();
-  RETURN_IF_ERROR(MountReadOnly());
+  RETURN_IF_ERROR(Mount());
   if (::mount("none", target_.c_str(), nullptr, MS_REMOUNT | kFlags, nullptr) != 0) {
     return ErrnoStatus("make the ESP writable at ", target_);
   }

@@ -37,11 +37,13 @@ class EspMount {
   static EspMount Folder(std::string path) { return EspMount("", std::move(path)); }
 
   const std::string& target() const { return target_; }
-  // Read-only, nosuid, nodev, noexec; OK when it is mounted there already.
+  // Read-only, nosuid, nodev, noexec; also where it is mounted there already, whoever left it writable. No window may
+  // be open.
   absl::Status MountReadOnly() const;
   absl::StatusOr<EspWindow> OpenWindow() const;
 
  private:
+  absl::Status Mount() const;
   std::string device_;  // empty: a folder
   std::string target_;
 };
