@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "image_file/manifest_check.h"
+#include "image_file/signature.h"
 
 namespace stele::image_file {
 namespace {
@@ -93,27 +94,57 @@ absl::StatusOr<size_t> HeaderLength(absl::string_view prefix) {
   return kPrefixSize + length;
 }
 
-absl::StatusOr<Header> ParseHeader(absl::string_view bytes) {
-  ASSIGN_OR_RETURN(size_t length, HeaderLength(bytes));
-  if (bytes.size() < length) return Wrong("cut short: ", bytes.size(), " bytes of a header of ", length);
+namespace {
+
+// What is around the manifest: up to `size` bytes of the file.
+struct Envelope {
+  SignedManifest message;
+  size_t size = 0;
+};
+
+absl::StatusOr<Envelope> OpenEnvelope(absl::string_view bytes) {
+  Envelope envelope;
+  ASSIGN_OR_RETURN(envelope.size, HeaderLength(bytes));
+  if (bytes.size() < envelope.size) {
+    return Wrong("cut short: ", bytes.size(), " bytes of a header of ", envelope.size);
+  }
   google::protobuf::LogSilencer silence;  // it would tell stderr of text that is not UTF-8
-  SignedManifest envelope;
-  if (!envelope.ParseFromArray(bytes.data() + kPrefixSize, static_cast<int>(length - kPrefixSize))) {
+  if (!envelope.message.ParseFromArray(bytes.data() + kPrefixSize, static_cast<int>(envelope.size - kPrefixSize))) {
     return Wrong("the signed manifest is no SignedManifest message");
   }
+  RETURN_IF_ERROR(CheckSignatures(envelope.message));
+  return envelope;
+}
+
+absl::StatusOr<Header> DecodeManifest(Envelope envelope) {
+  google::protobuf::LogSilencer silence;
   Header header;
-  header.signed_size = length;
-  header.size = Padded(length);
-  if (!header.manifest.ParseFromString(envelope.manifest())) return Wrong("the manifest is no Manifest message");
-  RETURN_IF_ERROR(CheckSignatures(envelope));
+  header.signed_size = envelope.size;
+  header.size = Padded(envelope.size);
+  if (!header.manifest.ParseFromString(envelope.message.manifest())) {
+    return Wrong("the manifest is no Manifest message");
+  }
   RETURN_IF_ERROR(CheckManifest(header.manifest));
   PlaceParts(&header);
   if (header.total_size > kMaxImage) {
     return Wrong("an image of ", header.total_size, " bytes; at most ", kMaxImage, " are taken");
   }
-  header.signatures.assign(envelope.signatures().begin(), envelope.signatures().end());
-  header.manifest_bytes = std::move(*envelope.mutable_manifest());
+  header.signatures.assign(envelope.message.signatures().begin(), envelope.message.signatures().end());
+  header.manifest_bytes = std::move(*envelope.message.mutable_manifest());
   return header;
+}
+
+}  // namespace
+
+absl::StatusOr<Header> ParseHeader(absl::string_view bytes) {
+  ASSIGN_OR_RETURN(Envelope envelope, OpenEnvelope(bytes));
+  return DecodeManifest(std::move(envelope));
+}
+
+absl::StatusOr<Header> ParseTrustedHeader(absl::string_view bytes, const TrustedKeys& keys) {
+  ASSIGN_OR_RETURN(Envelope envelope, OpenEnvelope(bytes));
+  RETURN_IF_ERROR(keys.Verify(envelope.message.manifest(), envelope.message.signatures()).status());
+  return DecodeManifest(std::move(envelope));
 }
 
 }  // namespace stele::image_file

@@ -1,5 +1,5 @@
 // The image file's header (proto/stele/image/v1/image_file.proto): what it says, once every bound of it
-// was checked. Nothing here is trusted yet: that takes TrustedKeys::Verify (signature.h).
+// was checked. Whether somebody who is trusted says so is asked of TrustedKeys (signature.h).
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,8 @@
 #include "stele/image/v1/image_file.pb.h"
 
 namespace stele::image_file {
+
+class TrustedKeys;
 
 inline constexpr size_t kPrefixSize = 16;  // magic, format and length of the signed manifest
 inline constexpr size_t kMaxSignedManifest = 128 << 10;
@@ -54,7 +56,12 @@ std::string PartName(stele::image::v1::PartKind kind);
 absl::StatusOr<size_t> HeaderLength(absl::string_view prefix);
 
 // `bytes` are the file's first; what follows the signed manifest is not looked at. INVALID_ARGUMENT
-// names the first thing that is wrong.
+// names the first thing that is wrong. Nothing of it is trusted yet: for showing what a file says.
 absl::StatusOr<Header> ParseHeader(absl::string_view bytes);
+
+// Likewise, of bytes that nobody vouches for: one of `keys` must have signed the manifest's bytes, which are not
+// decoded before. Up to there only the envelope was, of at most kMaxSignedManifest bytes. PERMISSION_DENIED: see
+// TrustedKeys.
+absl::StatusOr<Header> ParseTrustedHeader(absl::string_view bytes, const TrustedKeys& keys);
 
 }  // namespace stele::image_file

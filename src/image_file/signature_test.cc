@@ -73,6 +73,27 @@ TEST_F(SignatureTest, ABadOneBesideAGoodOneIsEnough) {
   EXPECT_EQ(*Verify(broken), "b");
 }
 
+TEST_F(SignatureTest, TheManifestIsNotDecodedBeforeItsSignatureIsChecked) {
+  TestKey trusted = TestKey::Ed25519(), stranger = TestKey::Ed25519();
+  Trust("a.pem", trusted.PublicPem());
+  absl::StatusOr<TrustedKeys> keys = TrustedKeys::Load(directory_);
+  ASSERT_TRUE(keys.ok()) << keys.status();
+  auto parse = [&](const TestKey& key, const std::string& manifest) {
+    stele::image::v1::SignedManifest envelope;
+    envelope.set_manifest(manifest);
+    *envelope.add_signatures() = key.Sign(manifest);
+    return ParseTrustedHeader(TestImage::Frame(envelope.SerializeAsString()), *keys).status();
+  };
+  TestImage image = TestImage::Make();
+  EXPECT_TRUE(parse(trusted, image.ManifestBytes()).ok());
+  EXPECT_TRUE(absl::IsPermissionDenied(parse(stranger, image.ManifestBytes())));
+  // Bytes that are no manifest: whoever asks for them without a trusted signature never learns that.
+  for (const char* bad : {"\xff\xff\xff", "\x0a\x7f", ""}) {
+    EXPECT_TRUE(absl::IsPermissionDenied(parse(stranger, bad)));
+    EXPECT_TRUE(absl::IsInvalidArgument(parse(trusted, bad)));
+  }
+}
+
 TEST_F(SignatureTest, NotSigned) {
   TestImage image = TestImage::Make();
   image.keys.clear();

@@ -16,11 +16,10 @@ constexpr uint64_t kEspMargin = 256 * 1024;
 }  // namespace
 
 absl::Status Staging::Check() {
-  ASSIGN_OR_RETURN(header_, image_file::ParseHeader(request_.header));
+  ASSIGN_OR_RETURN(header_, image_file::ParseTrustedHeader(request_.header, keys_));
   if (header_.signed_size != request_.header.size()) {
     return absl::InvalidArgumentError("the header has more bytes than it says");
   }
-  RETURN_IF_ERROR(keys_.Verify(header_.manifest_bytes, header_.signatures).status());
   if (place_.trial) {
     return absl::FailedPreconditionError(
         "the image that runs is on trial: nothing is staged before it is known to be good");
