@@ -115,7 +115,10 @@ absl::Status Staging::CheckSpace(const Esp& esp, const std::vector<BootEntry>& e
     available += size;
   }
   if (needed <= available) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat("the ESP needs ", needed, " bytes and has ", available));
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the image needs ", needed, " bytes on the ESP, which has ", available,
+      " besides what the running image takes: take an image with a smaller UKI, or move the node to a larger ESP by "
+      "installing it anew"));
 }
 
 }  // namespace stele::machined
