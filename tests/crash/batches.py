@@ -83,6 +83,12 @@ def esp(fillers: int, sizes: Sizes, work: pathlib.Path, found: Found) -> None:
         recording.base.unlink()
 
 
+def wrong_order(sizes: Sizes, work: pathlib.Path, found: Found) -> None:
+    scenario = scenarios.refused()
+    report, _ = explore.explore(explore.record(work / scenario.name, scenario), sizes.budget(200, 60))
+    found.add(scenario.name, report, scenario.sound)
+
+
 def grow(sizes: Sizes, work: pathlib.Path, found: Found) -> None:
     for scenario in scenarios.growing():
         recording = explore.record(work / scenario.name, scenario)
@@ -167,7 +173,7 @@ def table(sizes: Sizes) -> dict[str, Callable[[Sizes, pathlib.Path, Found], None
         found[case.name] = lambda s, w, f, case=case: install(case, s, w, f)
     for name in forgetting.NAMES:
         found[name] = lambda s, w, f, name=name: reset(name, s, w, f)
-    found["boot-order"] = boot_order
+    found |= {"boot-order": boot_order, "wrong-order": wrong_order}
     found |= {"life-record": life_record, "life": life_explore, "life-state": life_state}
     for part in range(LIFE_BOOT_BATCHES):
         found[f"life-boots-{part + 1}"] = lambda s, w, f, part=part: life_boot(part, s, w, f)

@@ -13,7 +13,9 @@ The rules are those of systemd 257's src/boot/boot.c, by function:
  run, image_start            an image that cannot be loaded returns to the firmware, which takes its next boot entry
 
 An installed node has several boot entries for one loader, so that this next entry is the same loader again. After them
-firmware tries EFI/BOOT/BOOTX64.EFI. Then it waits for somebody: the node is stuck.
+firmware tries EFI/BOOT/BOOTX64.EFI. Then it waits for somebody: the node is stuck. There is firmware that does worse: it
+refuses a loader (by its signature, or as one that it cannot load), and goes on with the next entry, and it does not look at the
+removable path of a fixed disk.
 """
 
 import dataclasses
@@ -35,6 +37,19 @@ class Known:
     loaders: dict[str, memoryview]
     images: dict[str, memoryview]
     roots: dict[str, memoryview]  # what the slot of that image begins with
+
+
+@dataclasses.dataclass(frozen=True)
+class Firmware:
+    """How it deals with loaders."""
+    refuses: frozenset[str] = frozenset()  # names of loaders, as Known has them
+    fallback: bool = True  # it tries the removable path
+
+    def order(self, entries: list[str]) -> list[str]:
+        return [*entries, FALLBACK_LOADER] if self.fallback else entries
+
+
+OVMF = Firmware()
 
 
 @dataclasses.dataclass
@@ -59,7 +74,7 @@ class Model:
         self._tables: dict[tuple, tuple[list[gpt.Partition], bool]] = {}
         self._memory: dict[tuple, object] = {}
 
-    def judge(self, state, loaders: list[str]) -> Verdict:
+    def judge(self, state, loaders: list[str], firmware: Firmware = OVMF) -> Verdict:
         """`loaders`: the paths of the firmware's boot entries, in BootOrder."""
         try:
             partitions, volume, for_kernel = self._open(state)
@@ -70,7 +85,7 @@ class Model:
         contents = {file.name: self._image(state, volume, file) for file in files if not file.is_directory()}
         roots = self._roots(state, partitions) if for_kernel else set()
         entries = _entries(files, contents, lambda file: _has_osrel(volume, file))
-        order = [self._loader(state, volume, path) for path in [*loaders, FALLBACK_LOADER]]
+        order = [self._loader(state, volume, path, firmware.refuses) for path in firmware.order(loaders)]
         verdict = _power_on(entries, order, roots)
         verdict.whole = frozenset(filter(None, contents.values()))
         verdict.broken = tuple(sorted(file.name for file in files if file.name.lower().endswith(".efi") and contents.get(file.name) is None))
@@ -104,12 +119,13 @@ class Model:
     def _image(self, state, volume: fat.Fat, file: fat.File) -> str | None:
         return self._name(state, volume, file, self.known.images)
 
-    def _loader(self, state, volume: fat.Fat, path: str) -> str | None:
-        """The loader's name; "" when there is no such file; None when it is none that is known."""
+    def _loader(self, state, volume: fat.Fat, path: str, refused: frozenset[str]) -> str | None:
+        """The loader's name; "" when there is no such file, or it is refused; None when it is none that is known."""
         file = volume.find(path)
         if file is None or file.is_directory():
             return ""
-        return self._name(state, volume, file, self.known.loaders)
+        name = self._name(state, volume, file, self.known.loaders)
+        return "" if name in refused else name
 
     def _roots(self, state, partitions: list[gpt.Partition]) -> set[str]:
         slots = [part for part in partitions if part.name.startswith("STELE-ROOT-")]
@@ -144,7 +160,7 @@ def _power_on(entries: list[Entry], loaders: list[str | None], roots: set[str]) 
         panicked = False
         for loader in loaders:
             if loader == "":
-                continue  # firmware says not found and takes the next
+                continue  # firmware says not found, or no, and takes the next
             if loader is None:
                 # Half a loader may be refused, or run and hang: nobody knows, so it counts as the end.
                 return Verdict(None, "the loader is torn", starts=starts, power_ons=power_ons)

@@ -145,8 +145,9 @@ def explore(recording: Recording, budget: states.Budget, keep: int = 0) -> tuple
     choose = random.Random(budget.seed)
     for count, state in enumerate(enumerator.states(), 1):
         for loaders in expected.boot_orders(state):
-            verdict = model.judge(state, list(loaders))
-            report.count(state, verdict, expected.phases(state))
+            for each in reversed(scenario.firmwares):  # the one that boots a sample comes last
+                verdict = model.judge(state, list(loaders), each)
+                report.count(state, verdict, expected.phases(state))
         if state.hash not in hashes and not model.esp_is_sound(state):
             report.damaged += 1
         hashes.add(state.hash)

@@ -2,15 +2,18 @@
 
 crash_lab calls what machined calls, under OVMF, with a kernel that reaches the firmware's services through efivarfs, and
 QEMU records the flash. A cut between any two writes must leave an order that begins with one of the two loaders, both of which
-are whole on the disk, and somebody else's entry in its place behind ours.
+are whole on the disk, with the old one behind the new one for a firmware that refuses that, and somebody else's entry in its place
+behind ours.
 """
 
 import dataclasses
 import pathlib
 import random
 import re
+import subprocess
 import time
 
+import boot_model
 import explore
 import firmware
 import lab
@@ -30,11 +33,12 @@ class Report:
     name: str = "boot-order"
     writes: int = 0
     distinct: int = 0
-    wrong: int = 0  # the order begins with neither loader, or somebody's entry is gone
+    wrong: int = 0  # the order begins with neither loader, has not the old one before somebody's entry, or that is gone
     old: int = 0
     new: int = 0
     booted: int = 0
     agreed: int = 0
+    refused: str = ""  # what was started where the firmware refuses the new one that is first
     examples: list[str] = dataclasses.field(default_factory=list)
     seconds: float = 0
 
@@ -65,7 +69,7 @@ def explore_flash(folder: pathlib.Path, boots: int = 0, seed: int = 1) -> Report
         order = firmware.boot_order(content)
         report.distinct += 1
         report.old, report.new = report.old + (order[:1] == [OLD]), report.new + (order[:1] == [NEW])
-        if not order or order[0] not in (OLD, NEW) or SOMEBODY not in order:
+        if not order or order[0] not in (OLD, NEW) or OLD not in order[:order.index(SOMEBODY) if SOMEBODY in order else 0]:
             report.wrong += 1
             report.examples += [f"write {number}: the order is {order}"] if len(report.examples) < explore.KEPT_EXAMPLES else []
     # Few states have the new order, since the flip is among the last writes: half of the boots are of those.
@@ -78,12 +82,23 @@ def explore_flash(folder: pathlib.Path, boots: int = 0, seed: int = 1) -> Report
         report.agreed += started == expected
         if started != expected:
             report.examples.append(f"write {number}: {started} was started, the order begins with {expected}")
+    if boots:
+        report.refused = boot(folder, refused_disk(folder), flipped[-1][1])
     report.seconds = time.monotonic() - began
     return report
 
 
+def refused_disk(folder: pathlib.Path) -> pathlib.Path:
+    """The same disk with a new loader that OVMF cannot load, and nothing to start on the removable path."""
+    disk = folder / "refused.raw"
+    layout = dataclasses.replace(scenarios.layout(A="stele-2.efi"), esp_files=((NEW, b"MZ, and no program"),))
+    lab_disk.build(disk, layout, firmware.loader())
+    subprocess.run(["mdel", "-i", f"{disk}@@{lab_disk.ESP_AT}", f"::{boot_model.FALLBACK_LOADER}"], check=True)
+    return disk
+
+
 def boot(folder: pathlib.Path, disk: pathlib.Path, content: bytes) -> str:
-    """The loader that firmware starts with such a flash."""
+    """The loader that firmware starts with such a flash, the last one where it tries several."""
     found = firmware.boot(folder, disk, [], BOOT_SECONDS, reboot=False, flash=content)
-    told = re.search(r"BdsDxe: starting Boot\S+ .*?/(\\\S+?\.efi)", found.serial, re.IGNORECASE)
-    return told[1].lstrip("\\").replace("\\", "/") if told and found.images else f"nothing: {found.serial[-200:]!r}"
+    told = re.findall(r"BdsDxe: starting Boot\S+ .*?/(\\\S+?\.efi)", found.serial, re.IGNORECASE)
+    return told[-1].lstrip("\\").replace("\\", "/") if told and found.images else f"nothing: {found.serial[-200:]!r}"

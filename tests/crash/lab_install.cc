@@ -5,9 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "lab_machine.h"
-#include "machined/install/boot_entries.h"
 #include "machined/install/grow.h"
 #include "machined/install/install_runner.h"
+#include "machined/install/loader_trial.h"
 #include "machined/install/medium_source.h"
 #include "machined/install/reset.h"
 
@@ -85,7 +85,7 @@ absl::Status FlipBootOrder(Machine& machine) {
   RETURN_IF_ERROR(variables.Prepare());
   ASSIGN_OR_RETURN(std::string loader, Payload("new-loader"));
   machined::EspPartition partition = {static_cast<uint32_t>(esp->number), esp->start / 512, esp->size / 512, esp->uuid};
-  return machined::PointBootEntriesTo(loader, partition, variables);
+  return machined::TryLoader(loader, partition, variables);
 }
 
 }  // namespace stele::lab

@@ -88,8 +88,9 @@ def epochs(base: pathlib.Path, sizes: tuple, log: pathlib.Path) -> list[write_lo
 def scenario() -> scenarios.Scenario:
     # A disk that was written, not installed, has no boot entries: firmware finds the removable path by itself.
     before = (boot_model.FALLBACK_LOADER,)
-    after = (scenarios.new_loader_path(),) * scenarios.TRIES_AND_ONE + before
-    return scenarios.Scenario("life", "", scenarios.Layout(()), tuple(scenarios.phase(*row) for row in PHASES), (before, after), "activate")
+    new = (scenarios.new_loader_path(),) * scenarios.TRIES_AND_ONE
+    # Behind the new one until it is blessed, alone from then on: at each cut either is possible.
+    return scenarios.Scenario("life", "", scenarios.Layout(()), tuple(scenarios.phase(*row) for row in PHASES), (before, new + before, new), "activate")
 
 
 class Recorder:

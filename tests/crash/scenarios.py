@@ -8,12 +8,14 @@ import dataclasses
 import functools
 import hashlib
 
+import boot_model
 import firmware
 import lab_disk
 from lab_disk import LOADER, Image, Layout
 
 WIDE = 10  # fillers with which a counted name lies over the edge of a sector
-TRIES_AND_ONE = 4  # boot entries of an installed node for each loader
+TRIES_AND_ONE = 4  # boot entries of an installed node for its loader
+REFUSING = boot_model.Firmware(frozenset({"V2"}), fallback=False)  # the new loader is not for this firmware
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Scenario:
     phases: tuple[Phase, ...]
     loaders: tuple[tuple[str, ...], ...] = ((LOADER,) * TRIES_AND_ONE,)  # BootOrders that the node may have
     loaders_before: str = ""  # the mark before which only the first of them is possible
+    firmwares: tuple[boot_model.Firmware, ...] = (boot_model.OVMF,)  # each must boot each state; the first is the one here
     sound: bool = True  # False: a wrong order, in which bad states must be found
 
 
@@ -54,6 +57,17 @@ def new_loader_path() -> str:
     return f"EFI/systemd/boot-{hashlib.sha256(new_loader()).hexdigest()[:8]}.efi"
 
 
+def flipped() -> tuple[str, ...]:
+    """BootOrder while the new loader is on trial: the one before is behind it (loader_trial.h)."""
+    return (new_loader_path(),) * TRIES_AND_ONE + (LOADER,)
+
+
+def refused() -> Scenario:
+    """A wrong order: the new loader's entries alone, as they were made once, on a firmware that refuses it."""
+    upgrade = all_scenarios()[0]
+    return dataclasses.replace(upgrade, name="wrong-order", loaders=(upgrade.loaders[0], flipped()[:TRIES_AND_ONE]), firmwares=(REFUSING,), sound=False)
+
+
 def layout(fillers: int = 0, **names: str) -> Layout:
     """layout(A="stele-2.efi", B="stele-3.efi"): A's root is in slot A, the other's in B."""
     found = tuple((file, image(name)) for name, file in names.items())
@@ -68,7 +82,7 @@ def all_scenarios(fillers: int = 0) -> list[Scenario]:
         Scenario("upgrade", "upgrade", layout(fillers, O="stele-1.efi", A="stele-2.efi"),
                  (phase("begin", "A", "A", False), phase("stage", "A", "A", False), phase("stage-done", "A", "AB", False),
                   phase("activate", "AB", "AB"), phase("activate-done", "B", "AB", True)),
-                 loaders=((LOADER,) * TRIES_AND_ONE, (new_loader_path(),) * TRIES_AND_ONE + (LOADER,) * TRIES_AND_ONE), loaders_before="flip"),
+                 loaders=((LOADER,) * TRIES_AND_ONE, flipped()), loaders_before="flip", firmwares=(boot_model.OVMF, REFUSING)),
         Scenario("bless", "bless", layout(fillers, A="stele-2.efi", B="stele-3+2-1.efi"),
                  (phase("begin", "B", "AB", True), phase("bless", "B", "AB"), phase("bless-done", "B", "AB", False))),
         Scenario("bless-only", "bless", layout(fillers, B="stele-3+2-1.efi"),

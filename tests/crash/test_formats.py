@@ -1,5 +1,6 @@
 """The parts of the harness by themselves: the log, the states, FAT against mtools, the loader's order."""
 
+import dataclasses
 import pathlib
 import random
 import struct
@@ -257,3 +258,16 @@ def test_a_file_counts_only_when_every_byte_is_the_known_one(tmp_path):
             opened.write(bytes([byte ^ 1]))
             opened.flush()
             assert (verdict().image, verdict().broken) == (image, ("stele-3+3.efi",))
+
+
+def test_a_loader_that_the_firmware_refuses_is_passed_over(tmp_path):
+    disk = tmp_path / "disk.raw"
+    lab_disk.build(disk, dataclasses.replace(scenarios.layout(0, A="stele-2.efi"), esp_files=((scenarios.new_loader_path(), scenarios.new_loader()),)), firmware.loader())
+    state = whole(disk)
+    model, order = boot_model.Model(explore.known(), state.space.size), list(scenarios.flipped())
+    assert model.judge(state, order).image == "A"
+    assert model.judge(state, order, scenarios.REFUSING).image == "A"
+    alone = order[:scenarios.TRIES_AND_ONE]
+    assert model.judge(state, alone).image == "A"
+    assert model.judge(state, alone, scenarios.REFUSING).why == "no loader"
+    assert model.judge(state, alone, dataclasses.replace(scenarios.REFUSING, fallback=True)).image == "A"

@@ -109,3 +109,10 @@ def test_a_cut_flip_of_the_boot_order_leaves_a_loader_first():
     report = flash.explore_flash(WORK / "flash", boots=1)
     assert report.wrong == 0 and report.agreed == report.booted == 1, report.examples
     assert report.old and report.new
+    assert report.refused == flash.OLD  # a new loader that this firmware cannot load
+
+
+def test_a_loader_that_the_firmware_refuses_costs_the_node_if_the_one_before_has_no_entry():
+    wrong = scenarios.refused()
+    report, _ = explore.explore(explore.record(WORK / wrong.name, wrong), BUDGET)
+    assert report.unbootable > 0, "what `upgrade` shows of such a firmware would show nothing"

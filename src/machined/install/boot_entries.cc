@@ -79,18 +79,6 @@ void AppendNode(std::string* path, uint8_t type, uint8_t subtype, absl::string_v
   path->append(body.data(), body.size());
 }
 
-std::string WithBackslashes(const std::string& path) {
-  std::string file = absl::StrReplaceAll(path, {{"/", "\\"}});
-  return absl::StartsWith(file, "\\") ? file : absl::StrCat("\\", file);
-}
-
-// A loader of ours, by its path: what install and upgrade ever write.
-bool IsOurLoader(const std::string& file) {
-  std::string lower = absl::AsciiStrToLower(file);
-  return absl::StartsWith(lower, "\\efi\\systemd\\boot-") || lower == "\\efi\\boot\\bootx64.efi" ||
-         lower == "\\efi\\systemd\\systemd-bootx64.efi";
-}
-
 bool IsOurs(const LoadOption& option, const EspPartition& esp, const PartitionIsGone& is_gone) {
   if (option.partition.uuid.empty()) return false;
   if (absl::EqualsIgnoreCase(option.partition.uuid, esp.uuid)) return true;
@@ -100,7 +88,24 @@ bool IsOurs(const LoadOption& option, const EspPartition& esp, const PartitionIs
 std::string OrderName() { return absl::StrCat("BootOrder-", kEfiGlobalGuid); }
 std::string VariableName(uint16_t number) { return absl::StrFormat("Boot%04X-%s", number, kEfiGlobalGuid); }
 
+// What the entry of a loader of ours holds; empty for no loader.
+absl::StatusOr<std::string> EntryFor(const std::string& loader, const EspPartition& esp) {
+  if (loader.empty()) return std::string();
+  return EncodeLoadOption({.description = kDescription, .partition = esp, .file = WithBackslashes(loader)});
+}
+
 }  // namespace
+
+std::string WithBackslashes(const std::string& path) {
+  std::string file = absl::StrReplaceAll(path, {{"/", "\\"}});
+  return absl::StartsWith(file, "\\") ? file : absl::StrCat("\\", file);
+}
+
+bool IsOurLoader(const std::string& file) {
+  std::string lower = absl::AsciiStrToLower(file);
+  return absl::StartsWith(lower, "\\efi\\systemd\\boot-") || lower == "\\efi\\boot\\bootx64.efi" ||
+         lower == "\\efi\\systemd\\systemd-bootx64.efi";
+}
 
 absl::StatusOr<std::string> EncodeLoadOption(const LoadOption& option) {
   ASSIGN_OR_RETURN(std::string guid, GuidBytes(option.partition.uuid));
@@ -163,34 +168,44 @@ bool IsOnNoDisk(const std::string& uuid) {
 }
 
 absl::StatusOr<BootEntryPlan> PlanBootEntries(const std::map<uint16_t, std::string>& existing,
-                                              const std::vector<uint16_t>& order, const std::string& loader,
+                                              const std::vector<uint16_t>& order, const LoaderOrder& loaders,
                                               const EspPartition& esp, const PartitionIsGone& is_gone) {
-  LoadOption wanted = {.description = kDescription, .partition = esp, .file = WithBackslashes(loader)};
-  ASSIGN_OR_RETURN(std::string bytes, EncodeLoadOption(wanted));
+  struct Wanted {
+    std::string bytes;
+    size_t count = 0;
+    std::vector<uint16_t> numbers;
+  } wanted[] = {{.count = kBootEntries}, {.count = loaders.behind.empty() ? 0u : 1u}};
+  ASSIGN_OR_RETURN(wanted[0].bytes, EntryFor(loaders.first, esp));
+  ASSIGN_OR_RETURN(wanted[1].bytes, EntryFor(loaders.behind, esp));
   BootEntryPlan plan;
-  std::vector<uint16_t> ours;
-  std::set<uint16_t> stale;
+  std::set<uint16_t> ours;
   for (const auto& [number, value] : existing) {
     absl::StatusOr<LoadOption> option = DecodeLoadOption(value);
     if (!option.ok() || !IsOurs(*option, esp, is_gone)) continue;  // what we do not understand is somebody's
-    if (value == bytes && ours.size() < kBootEntries) {
-      ours.push_back(number);
+    ours.insert(number);
+    auto kept = std::find_if(std::begin(wanted), std::end(wanted), [&value = value](const Wanted& each) {
+      return each.bytes == value && each.numbers.size() < each.count;
+    });
+    if (kept != std::end(wanted)) {
+      kept->numbers.push_back(number);
     } else {
-      stale.insert(number);
+      plan.remove.push_back(number);
     }
   }
-  for (uint32_t number = 0; ours.size() < kBootEntries && number <= 0xffff; ++number) {
-    if (existing.count(number) != 0) continue;
-    ours.push_back(number);
-    plan.write[number] = bytes;
+  uint32_t free = 0;
+  for (Wanted& each : wanted) {
+    for (; each.numbers.size() < each.count && free <= 0xffff; ++free) {
+      if (existing.count(free) != 0) continue;
+      each.numbers.push_back(free);
+      plan.write[free] = each.bytes;
+      ours.insert(free);
+    }
+    plan.order.insert(plan.order.end(), each.numbers.begin(), each.numbers.end());
   }
-  plan.order = ours;
   for (uint16_t number : order) {
-    bool is_ours = std::find(ours.begin(), ours.end(), number) != ours.end();
-    if (!is_ours && stale.count(number) == 0 && plan.order.size() < kMaxEntries) plan.order.push_back(number);
+    if (ours.count(number) == 0 && plan.order.size() < kMaxEntries) plan.order.push_back(number);
   }
   plan.order_changes = plan.order != order;
-  plan.remove.assign(stale.begin(), stale.end());
   return plan;
 }
 
@@ -228,12 +243,12 @@ void RemoveQuietly(const EfiVariables& variables, const std::vector<uint16_t>& n
 
 }  // namespace
 
-absl::Status PointBootEntriesTo(const std::string& loader, const EspPartition& esp, const EfiVariables& variables,
+absl::Status PointBootEntriesTo(const LoaderOrder& loaders, const EspPartition& esp, const EfiVariables& variables,
                                 const PartitionIsGone& is_gone) {
   RETURN_IF_ERROR(variables.Prepare());
   ASSIGN_OR_RETURN(auto existing, ReadEntries(variables));
   ASSIGN_OR_RETURN(std::vector<uint16_t> order, ReadOrder(variables));
-  ASSIGN_OR_RETURN(BootEntryPlan plan, PlanBootEntries(existing, order, loader, esp, is_gone));
+  ASSIGN_OR_RETURN(BootEntryPlan plan, PlanBootEntries(existing, order, loaders, esp, is_gone));
   std::vector<uint16_t> written;
   for (const auto& [number, bytes] : plan.write) {
     absl::Status status = variables.Write(VariableName(number), {kEfiBootVariable, bytes});
@@ -254,6 +269,21 @@ absl::Status PointBootEntriesTo(const std::string& loader, const EspPartition& e
   }
   for (uint16_t number : plan.remove) RETURN_IF_ERROR(variables.Remove(VariableName(number)));
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> LoadersInOrder(const EspPartition& esp, const EfiVariables& variables) {
+  RETURN_IF_ERROR(variables.Prepare());
+  ASSIGN_OR_RETURN(auto existing, ReadEntries(variables));
+  ASSIGN_OR_RETURN(std::vector<uint16_t> order, ReadOrder(variables));
+  std::vector<std::string> files;
+  for (uint16_t number : order) {
+    auto entry = existing.find(number);
+    absl::StatusOr<LoadOption> option = entry == existing.end() ? LoadOption() : DecodeLoadOption(entry->second);
+    if (!option.ok() || !absl::EqualsIgnoreCase(option->partition.uuid, esp.uuid)) continue;
+    auto same = [&](const std::string& file) { return absl::EqualsIgnoreCase(file, option->file); };
+    if (std::none_of(files.begin(), files.end(), same)) files.push_back(option->file);
+  }
+  return files;
 }
 
 }  // namespace stele::machined

@@ -3,6 +3,8 @@
 //
 // There are four identical ones. When the loader comes back because an image cannot be loaded, firmware goes on with
 // the next entry, which is the loader again, with one try of that image less: it heals within one power-on (tries + 1).
+// While a loader is new there is a fifth, behind them, for the one before: firmware that refuses the new one comes to
+// it (loader_trial.h).
 #pragma once
 
 #include <cstdint>
@@ -46,22 +48,35 @@ struct BootEntryPlan {
 
 inline constexpr int kBootEntries = 4;
 
+// Paths on the ESP, with slashes or backslashes.
+struct LoaderOrder {
+  std::string first;   // gets kBootEntries
+  std::string behind;  // gets one; empty: none
+};
+
 // Whether it is certain that no partition of this machine has that GUID.
 using PartitionIsGone = std::function<bool(const std::string& uuid)>;
 // Looks at every disk; one that cannot be read may have it. Blocks.
 bool IsOnNoDisk(const std::string& uuid);
 
-// `existing` by number, as read. `loader` as a path on the ESP with slashes or backslashes. Ours are those of the same
-// partition, and those called "Stele" that start a loader of ours from one that is gone: another disk with Stele in
-// this machine keeps its own.
+// `existing` by number, as read. Ours are those of the same partition, and those called "Stele" that start a loader of
+// ours from one that is gone: another disk with Stele in this machine keeps its own.
 absl::StatusOr<BootEntryPlan> PlanBootEntries(const std::map<uint16_t, std::string>& existing,
-                                              const std::vector<uint16_t>& order, const std::string& loader,
+                                              const std::vector<uint16_t>& order, const LoaderOrder& loaders,
                                               const EspPartition& esp, const PartitionIsGone& is_gone);
 
-// Makes it so: four entries for `loader` first in BootOrder, the others of ours gone, everybody else's as they were.
+// Makes it so: the loaders' entries first in BootOrder, the others of ours gone, everybody else's as they were.
 // Doing it again changes nothing. UNIMPLEMENTED without EFI, else as EfiVariables::Write; an order that is there and
 // cannot be read is left as it is, with the error.
-absl::Status PointBootEntriesTo(const std::string& loader, const EspPartition& esp, const EfiVariables& variables,
+absl::Status PointBootEntriesTo(const LoaderOrder& loaders, const EspPartition& esp, const EfiVariables& variables,
                                 const PartitionIsGone& is_gone = IsOnNoDisk);
+
+// The files of that ESP that BootOrder has, each once, in its order, with backslashes.
+absl::StatusOr<std::vector<std::string>> LoadersInOrder(const EspPartition& esp, const EfiVariables& variables);
+
+// "EFI/systemd/a.efi" → "\EFI\systemd\a.efi".
+std::string WithBackslashes(const std::string& path);
+// A loader of ours, by its path with backslashes: what install and upgrade ever write.
+bool IsOurLoader(const std::string& file);
 
 }  // namespace stele::machined

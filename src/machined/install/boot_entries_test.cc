@@ -63,7 +63,7 @@ TEST(LoadOption, EveryCutAndEveryFlippedByteIsTakenCalmly) {
 TEST(PlanBootEntries, FourFirstAndTheOthersBehind) {
   std::map<uint16_t, std::string> existing = {
       {0, Entry("Windows", {2, 1, 2, "00000000-0000-4000-8000-00000000000b"}, "\\a")}, {1, "garbage"}};
-  absl::StatusOr<BootEntryPlan> plan = PlanBootEntries(existing, {1, 0}, kLoader, kEsp, IsGone);
+  absl::StatusOr<BootEntryPlan> plan = PlanBootEntries(existing, {1, 0}, {kLoader}, kEsp, IsGone);
   ASSERT_TRUE(plan.ok());
   EXPECT_EQ(plan->write.size(), 4u);
   EXPECT_THAT(plan->order, ElementsAre(2, 3, 4, 5, 1, 0));
@@ -74,12 +74,17 @@ TEST(PlanBootEntries, FourFirstAndTheOthersBehind) {
     existing[number] = bytes;
   }
   // Again: nothing.
-  plan = PlanBootEntries(existing, plan->order, kLoader, kEsp, IsGone);
+  plan = PlanBootEntries(existing, plan->order, {kLoader}, kEsp, IsGone);
   EXPECT_TRUE(plan->write.empty());
   EXPECT_FALSE(plan->order_changes);
   EXPECT_TRUE(plan->remove.empty());
-  // Another loader: four new ones, and the four old ones go.
-  plan = PlanBootEntries(existing, plan->order, "EFI/systemd/boot-ffffffff.efi", kEsp, IsGone);
+  // Another loader, with the one before behind it: one of its four stays, as it is.
+  plan = PlanBootEntries(existing, plan->order, {"EFI/systemd/boot-ffffffff.efi", kLoader}, kEsp, IsGone);
+  EXPECT_THAT(plan->order, ElementsAre(6, 7, 8, 9, 2, 1, 0));
+  EXPECT_THAT(plan->remove, ElementsAre(3, 4, 5));
+  EXPECT_EQ(plan->write.size(), 4u);
+  // Alone: four new ones, and the four old ones go.
+  plan = PlanBootEntries(existing, {2, 3, 4, 5, 1, 0}, {"EFI/systemd/boot-ffffffff.efi"}, kEsp, IsGone);
   EXPECT_THAT(plan->order, ElementsAre(6, 7, 8, 9, 1, 0));
   EXPECT_THAT(plan->remove, ElementsAre(2, 3, 4, 5));
 }
@@ -92,7 +97,7 @@ TEST(PlanBootEntries, OursOfADiskThatIsGoneAreStaleAndThoseOfAnotherStay) {
                                               {4, Entry("Stele", other, "\\EFI\\debian\\shimx64.efi")},
                                               {5, Entry("UEFI disk", kEsp, "\\EFI\\BOOT\\BOOTX64.EFI")},
                                               {7, Entry("Stele", there, "\\EFI\\systemd\\boot-00000000.efi")}};
-  absl::StatusOr<BootEntryPlan> plan = PlanBootEntries(existing, {3, 7, 4, 5}, kLoader, kEsp, IsGone);
+  absl::StatusOr<BootEntryPlan> plan = PlanBootEntries(existing, {3, 7, 4, 5}, {kLoader}, kEsp, IsGone);
   EXPECT_THAT(plan->remove, ElementsAre(3, 5));
   EXPECT_THAT(plan->order, ElementsAre(0, 1, 2, 6, 7, 4));
 }
@@ -103,13 +108,13 @@ TEST_F(BootEntriesTest, AppliesThePlanAndAgainChangesNothing) {
   EfiVariables variables(directory_);
   ASSERT_TRUE(variables.Write(absl::StrCat("Boot0000-", kEfiGlobalGuid), {7, "garbage"}).ok());
   ASSERT_TRUE(variables.Write(absl::StrCat("BootOrder-", kEfiGlobalGuid), {7, std::string("\0\0", 2)}).ok());
-  ASSERT_TRUE(PointBootEntriesTo(kLoader, kEsp, variables).ok());
+  ASSERT_TRUE(PointBootEntriesTo({kLoader}, kEsp, variables).ok());
   EXPECT_EQ(variables.List("Boot0")->size(), 5u);
   EXPECT_EQ(variables.Read(absl::StrCat("BootOrder-", kEfiGlobalGuid))->data, std::string("\1\0\2\0\3\0\4\0\0\0", 10));
   std::string before = Sh({"/bin/ls", "-l", "--full-time", directory_});
-  ASSERT_TRUE(PointBootEntriesTo(kLoader, kEsp, variables).ok());
+  ASSERT_TRUE(PointBootEntriesTo({kLoader}, kEsp, variables).ok());
   EXPECT_EQ(Sh({"/bin/ls", "-l", "--full-time", directory_}), before);
-  ASSERT_TRUE(PointBootEntriesTo("EFI/systemd/boot-ffffffff.efi", kEsp, variables).ok());
+  ASSERT_TRUE(PointBootEntriesTo({"EFI/systemd/boot-ffffffff.efi"}, kEsp, variables).ok());
   EXPECT_EQ(variables.List("Boot0")->size(), 5u);
 }
 
@@ -117,13 +122,13 @@ TEST_F(BootEntriesTest, AnOrderThatCannotBeReadIsNotWrittenOver) {
   EfiVariables variables(directory_);
   std::string order = absl::StrCat(directory_, "/BootOrder-", kEfiGlobalGuid);
   ASSERT_EQ(::mkdir(order.c_str(), 0700), 0);  // EISDIR, as firmware may answer EIO
-  absl::Status status = PointBootEntriesTo(kLoader, kEsp, variables);
+  absl::Status status = PointBootEntriesTo({kLoader}, kEsp, variables);
   EXPECT_FALSE(status.ok());
   EXPECT_TRUE(variables.List("Boot0")->empty());
   ::rmdir(order.c_str());
   // One that is shorter than its attributes is none either.
   ASSERT_TRUE(ReplaceFile(order, "\7").ok());
-  EXPECT_FALSE(PointBootEntriesTo(kLoader, kEsp, variables).ok());
+  EXPECT_FALSE(PointBootEntriesTo({kLoader}, kEsp, variables).ok());
   EXPECT_EQ(*ReadFile(order, 64), "\7");
 }
 
@@ -138,7 +143,7 @@ TEST(IsOnNoDisk, IsNeverSaidOfAPartitionThatIsThere) {
 TEST_F(BootEntriesTest, AFullStoreIsLeftAsItWas) {
   if (::mount("full", directory_.c_str(), "tmpfs", 0, "size=12k") != 0) GTEST_SKIP() << "needs root that may mount";
   EfiVariables variables(directory_);
-  absl::Status status = PointBootEntriesTo(kLoader, kEsp, variables);
+  absl::Status status = PointBootEntriesTo({kLoader}, kEsp, variables);
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
   EXPECT_TRUE(variables.List("Boot")->empty());
   ::umount2(directory_.c_str(), MNT_DETACH);

@@ -51,7 +51,7 @@ absl::Status InstallRunner::Run(const Request& request, const Progress& tell) co
                             .medium_partition = facts_.loader_partition};
   ASSIGN_OR_RETURN(options.state_files, FirstStateFiles(request.yaml, source, options.work + "/config"));
   options.point_boot_entries = [](const std::string& loader, const EspPartition& esp) {
-    return PointBootEntriesTo(loader, esp, EfiVariables());
+    return PointBootEntriesTo({.first = loader}, esp, EfiVariables());
   };
   Installer installer(std::move(options), std::move(source), [&tell](const InstallProgress& progress) {
     InstallResponse response;

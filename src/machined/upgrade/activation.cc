@@ -105,7 +105,8 @@ absl::StatusOr<BootEntry> FindRunning(const UpgradePlace& place, const Esp& esp)
   return absl::NotFoundError("the ESP does not hold the UKI that runs");
 }
 
-absl::Status BlessRunning(const UpgradePlace& place, const UpgradeStore& store, std::vector<std::string>* warnings) {
+absl::Status BlessRunning(const UpgradePlace& place, const UpgradeStore& store, std::vector<std::string>* warnings,
+                          const EndLoaderTrialCall& end_loader_trial) {
   ASSIGN_OR_RETURN(Esp esp, Esp::Open(place.esp.target()));
   ASSIGN_OR_RETURN(BootEntry running, FindRunning(place, esp));
   if (running.kind != BootEntry::Kind::kGood) {
@@ -113,6 +114,9 @@ absl::Status BlessRunning(const UpgradePlace& place, const UpgradeStore& store, 
     RETURN_IF_ERROR(esp.Bless(running.number));
     RETURN_IF_ERROR(window.Close());
   }
+  // Behind the rename: a cut between leaves the loader before where it was, behind this one's entries.
+  if (absl::Status ended = end_loader_trial ? end_loader_trial(LoaderVerdict::kGood) : absl::OkStatus(); !ended.ok())
+    warnings->push_back(absl::StrCat("boot loader: ", ended.message()));
   UpgradeRecord record = store.Load(warnings);
   if (absl::BytesToHexString(record.root_hash()) != place.running_root_hash) return absl::OkStatus();
   SetState(record, resource::v1::UPGRADE_STATE_GOOD, "");
@@ -123,7 +127,8 @@ absl::Status BlessRunning(const UpgradePlace& place, const UpgradeStore& store, 
   return absl::OkStatus();
 }
 
-absl::Status FailRunning(const UpgradePlace& place, const UpgradeStore& store, const std::string& reason) {
+absl::Status FailRunning(const UpgradePlace& place, const UpgradeStore& store, const std::string& reason,
+                         const EndLoaderTrialCall& end_loader_trial) {
   std::vector<std::string> passed_over;
   UpgradeRecord record = store.Load(&passed_over);
   std::string root_hash = absl::HexStringToBytes(place.running_root_hash);
@@ -144,6 +149,8 @@ absl::Status FailRunning(const UpgradePlace& place, const UpgradeStore& store, c
   ASSIGN_OR_RETURN(EspWindow window, place.esp.OpenWindow());
   RETURN_IF_ERROR(esp.MarkFailed(running.number));
   RETURN_IF_ERROR(window.Close());
+  // Either loader starts the image before: that it cannot be put first again keeps nobody from going back.
+  if (end_loader_trial) end_loader_trial(LoaderVerdict::kFailed).IgnoreError();
   return Annotate(noted, "note why it failed");
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "machined/install/loader_trial.h"
 #include "machined/upgrade/loader.h"
 #include "machined/upgrade/place.h"
 #include "machined/upgrade/staging.h"
@@ -26,12 +27,18 @@ absl::Status ActivateStaged(const UpgradePlace& place, const UpgradeStore& store
                             const ActivateOptions& options, const KeepGoing& keep_going,
                             std::vector<std::string>* warnings);
 
+// Ends the trial of the loader as well, in the firmware's boot entries (install/loader_trial.h). None: they stay.
+using EndLoaderTrialCall = std::function<absl::Status(LoaderVerdict)>;
+
 // The image that runs is good: its UKI loses its counter. OK when it has none. Works without a store: a
-// node whose state partition is gone still ends its trial. `warnings`: what could not be written down.
-absl::Status BlessRunning(const UpgradePlace& place, const UpgradeStore& store, std::vector<std::string>* warnings);
+// node whose state partition is gone still ends its trial. `warnings`: what could not be written down, and what is
+// wrong with the loader.
+absl::Status BlessRunning(const UpgradePlace& place, const UpgradeStore& store, std::vector<std::string>* warnings,
+                          const EndLoaderTrialCall& end_loader_trial = nullptr);
 
 // Ends the trial of the image that runs: no tries left, refused from now on. The reboot is the caller's.
-absl::Status FailRunning(const UpgradePlace& place, const UpgradeStore& store, const std::string& reason);
+absl::Status FailRunning(const UpgradePlace& place, const UpgradeStore& store, const std::string& reason,
+                         const EndLoaderTrialCall& end_loader_trial = nullptr);
 
 // On a good image: the other slot's UKI gets three tries under the next number. The version it is; NOT_FOUND or
 // FAILED_PRECONDITION when there is none that could boot. With `validate_only` nothing is changed.

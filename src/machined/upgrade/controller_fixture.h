@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,11 @@ class UpgradeNode : public testing::Test {
         .add_boot_entries =
             [this](const std::string&, const Partition&) {
               before_the_rename_();
+              return absl::OkStatus();
+            },
+        .end_loader_trial =
+            [this](LoaderVerdict verdict, const Partition&) {
+              loader_verdict_ = verdict;
               return absl::OkStatus();
             },
     };
@@ -144,6 +150,7 @@ class UpgradeNode : public testing::Test {
   std::function<void()> before_the_rename_ = [] {};  // on a worker
   std::vector<std::string> reboots_;
   bool trial_ended_ = false;
+  std::optional<LoaderVerdict> loader_verdict_;
   EventLog events_{"/nonexistent/events"};
   std::unique_ptr<OwnerLoop> loop_;
   std::unique_ptr<Store> store_;

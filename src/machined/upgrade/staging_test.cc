@@ -123,7 +123,14 @@ TEST_F(StagingTest, ActivatedBlessedAndBackAgain) {
   TestImage next = GoodImage("0.3.0", 8, key_);
   EXPECT_TRUE(absl::IsFailedPrecondition(node_->Stage(trial, next.HeaderBytes(), next.FileBytes(), upload)))
       << "on trial";
-  ASSERT_EQ(BlessRunning(trial, node_->Store(), &warnings_), absl::OkStatus());
+  std::optional<LoaderVerdict> verdict;
+  auto end = [&verdict](LoaderVerdict given) {
+    verdict = given;
+    return absl::UnavailableError("the firmware is away");
+  };
+  ASSERT_EQ(BlessRunning(trial, node_->Store(), &warnings_, end), absl::OkStatus());
+  EXPECT_EQ(verdict, LoaderVerdict::kGood);
+  EXPECT_THAT(std::exchange(warnings_, {}), ElementsAre("boot loader: the firmware is away"));
   ASSERT_EQ(BlessRunning(trial, node_->Store(), &warnings_), absl::OkStatus());
   EXPECT_THAT(node_->Ukis(), ElementsAre("stele-1.efi", "stele-2.efi"));
   EXPECT_EQ(Record().state(), resource::v1::UPGRADE_STATE_GOOD);

@@ -50,6 +50,8 @@ class UpgradeController : public Controller {
     std::function<DrainCheck(Node&)> drain;
     // Boot entries for a new loader on this ESP; on a worker.
     std::function<absl::Status(const std::string& loader, const Partition& esp)> add_boot_entries;
+    // The end of that loader's trial; on a worker.
+    std::function<absl::Status(LoaderVerdict verdict, const Partition& esp)> end_loader_trial;
   };
   UpgradeController(OwnerLoop& loop, Hands hands, Options options);
   ~UpgradeController() override { *alive_ = false; }
@@ -120,6 +122,11 @@ class UpgradeController : public Controller {
   void FailTrial(const GateVerdict& verdict);
   bool NothingElseBoots() const;
   std::string Evidence(const std::string& unit) const;
+  EndLoaderTrialCall EndTrialOfLoader() const {
+    return [end = hands_.end_loader_trial, esp = place_->esp_partition](LoaderVerdict verdict) {
+      return end(verdict, esp);
+    };
+  }
   void Publish();
 
   OwnerLoop& loop_;

@@ -248,12 +248,25 @@ TEST_F(UpgradeControllerTest, ATrialThatNeverGetsHealthyEndsWithAReason) {
   EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi", "stele-2+2-1.efi"));
 }
 
+TEST_F(UpgradeControllerTest, ARollbackOnTrialEndsTheTrialOfTheLoaderToo) {
+  place_ = node_->PlaceOnTrial(ImageHash(), "stele-2+2-1.efi");
+  WriteTestFile(node_->Uki("stele-2+2-1.efi"), MakeUki(ImageHash()));
+  WriteTestFile(folder_ + "/cmdline", "stele.trial=2000000000\n");
+  config_.mutable_upgrade()->set_deadline(1'000'000'000);
+  Start();
+  RunUntil(UPGRADE_STATE_TRIAL);
+  EXPECT_TRUE(Ask([this](auto done) { upgrades_->Rollback("a test", /*validate_only=*/false, done); }).ok());
+  EXPECT_EQ(loader_verdict_, LoaderVerdict::kFailed);
+  EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi", "stele-2+0-3.efi"));
+}
+
 TEST_F(UpgradeControllerTest, ABlessingWhoseWordToInitWasCutIsDoneAgain) {
   place_ = node_->PlaceOnTrial(ImageHash(), "stele-2+2-1.efi");
   WriteTestFile(node_->Uki("stele-2.efi"), MakeUki(ImageHash()));
   Start();
   RunUntil([this] { return trial_ended_; });
   EXPECT_THAT(node_->Bootable(), ElementsAre("stele-1.efi", "stele-2.efi"));
+  EXPECT_EQ(loader_verdict_, LoaderVerdict::kGood);
 }
 
 TEST_F(UpgradeControllerTest, ASecondNameThatACutBlessingLeftIsSetAside) {

@@ -7,8 +7,8 @@
 #include "base/unique_fd.h"
 #include "machined/boots/boots_controller.h"
 #include "machined/init_client.h"
-#include "machined/install/boot_entries.h"
 #include "machined/install/efi_variables.h"
+#include "machined/install/loader_trial.h"
 #include "machined/log.h"
 #include "machined/log_store.h"
 
@@ -24,13 +24,24 @@ std::string LogTail(const LogStore& logs, const std::string& service) {
   return chunk.ok() ? std::string(chunk->data.view()) : std::string();
 }
 
-absl::Status MakeBootEntries(const std::string& loader, const Partition& esp) {
+// As firmware has it in its boot entries.
+absl::StatusOr<EspPartition> PartitionForFirmware(const Partition& esp) {
   UniqueFd device(::open(esp.device.c_str(), O_RDONLY | O_CLOEXEC));
   if (!device.ok()) return ErrnoStatus("open ", esp.device);
   int sector = 0;  // firmware counts in the disk's own
   if (::ioctl(device.get(), BLKSSZGET, &sector) != 0) return ErrnoStatus("ask ", esp.device, " for its sector size");
-  EspPartition partition = {static_cast<uint32_t>(esp.number), esp.start / sector, esp.size / sector, esp.uuid};
-  return PointBootEntriesTo(loader, partition, EfiVariables());
+  return EspPartition{static_cast<uint32_t>(esp.number), esp.start / sector, esp.size / sector, esp.uuid};
+}
+
+absl::Status MakeBootEntries(const std::string& loader, const Partition& esp) {
+  ASSIGN_OR_RETURN(EspPartition partition, PartitionForFirmware(esp));
+  return TryLoader(loader, partition, EfiVariables());
+}
+
+absl::Status EndTrialOfLoader(LoaderVerdict verdict, const Partition& esp) {
+  ASSIGN_OR_RETURN(EspPartition partition, PartitionForFirmware(esp));
+  absl::Status ended = EndLoaderTrial(verdict, partition, EfiVariables());
+  return absl::IsUnimplemented(ended) ? absl::OkStatus() : ended;  // no EFI, no entries
 }
 
 }  // namespace
@@ -48,6 +59,7 @@ UpgradeController::Hands UpgradeHands(InitClient& init, BootsController& boots, 
       .log_tail = [&logs](const std::string& service) { return LogTail(logs, service); },
       .drain = PodsHaveLeft,
       .add_boot_entries = MakeBootEntries,
+      .end_loader_trial = EndTrialOfLoader,
   };
 }
 

@@ -61,8 +61,9 @@ void UpgradeController::CheckTrial() {
 
 void UpgradeController::Bless() {
   Operate(
-      [place = *place_, store = store()](std::vector<std::string>* warnings) -> absl::StatusOr<std::string> {
-        RETURN_IF_ERROR(BlessRunning(place, store, warnings));
+      [place = *place_, store = store(),
+       end = EndTrialOfLoader()](std::vector<std::string>* warnings) -> absl::StatusOr<std::string> {
+        RETURN_IF_ERROR(BlessRunning(place, store, warnings, end));
         return place.running_version;
       },
       [this](const absl::StatusOr<std::string>& result) {
@@ -94,8 +95,9 @@ void UpgradeController::EndCutBlessing() {
   if (!both) return;
   twin_looked_at_ = true;
   Operate(
-      [place = *place_, store = store()](std::vector<std::string>* warnings) -> absl::StatusOr<std::string> {
-        RETURN_IF_ERROR(BlessRunning(place, store, warnings));
+      [place = *place_, store = store(),
+       end = EndTrialOfLoader()](std::vector<std::string>* warnings) -> absl::StatusOr<std::string> {
+        RETURN_IF_ERROR(BlessRunning(place, store, warnings, end));
         return place.running_version;
       },
       [this, counted = FileName(*survey_->running)](const absl::StatusOr<std::string>& result) {

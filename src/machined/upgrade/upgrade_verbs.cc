@@ -106,10 +106,10 @@ void UpgradeController::Rollback(const std::string& asked_by, bool validate_only
         "the other slot holds an image that was staged and not tried: activate or cancel it"));
   }
   Operate(
-      [place = *place_, store = store(), on_trial, validate_only, before,
-       asked_by](std::vector<std::string>*) -> absl::StatusOr<std::string> {
+      [place = *place_, store = store(), on_trial, validate_only, before, asked_by,
+       end = EndTrialOfLoader()](std::vector<std::string>*) -> absl::StatusOr<std::string> {
         if (!on_trial) return ActivateOther(place, store, {.asked_by = asked_by}, validate_only, absl::OkStatus);
-        RETURN_IF_ERROR(FailRunning(place, store, absl::StrCat("rolled back by ", asked_by)));
+        RETURN_IF_ERROR(FailRunning(place, store, absl::StrCat("rolled back by ", asked_by), end));
         return before;
       },
       [this, asked_by, validate_only, done](const absl::StatusOr<std::string>& result) {
