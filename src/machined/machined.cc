@@ -236,7 +236,7 @@ absl::Status Run() {
   controllers.push_back(std::move(phases_owned));
   controllers.push_back(std::move(boots_owned));
   controllers.push_back(std::move(config_owned));
-  controllers.push_back(std::make_unique<InstallController>(installs, config, boots));
+  controllers.push_back(std::make_unique<InstallController>(installs, config, boots, InstallController::Places()));
   controllers.push_back(std::move(upgrades_owned));
   controllers.push_back(std::move(fetches_owned));
   for (std::unique_ptr<Controller>& controller : AllControllers()) controllers.push_back(std::move(controller));

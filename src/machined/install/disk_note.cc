@@ -29,6 +29,8 @@ Place PlaceOf(DiskNote note) {
       return {"STELE-INSTALLING", kDiskNotesStart, 3 << 10};
     case DiskNote::kReset:
       return {"STELE-RESET-WISH", kDiskNotesStart + (64 << 10), 3 << 10};
+    case DiskNote::kMediumBoots:
+      return {"STELE-MED-BOOTS-", kDiskNotesStart + (96 << 10), 64};
     case DiskNote::kManifests:
       return {"STELE-MANIFESTS-", kManifestsAt, kMaxManifests};
   }

@@ -4,6 +4,7 @@
 // They are for what must be known before anything is mounted and must outlive the wiping of every partition:
 //  - kInstalling: an installation has begun here, so a half-written table may be written over;
 //  - kReset: somebody asked for a reset, with what to wipe;
+//  - kMediumBoots: how often the medium was started although this disk carries Stele, where STELE-STATE cannot say it;
 //  - kManifests: what a reset brings over the wiping of STELE-STATE, while that lasts.
 // A note is whole blocks of 4 KiB with its length and SHA-256: torn, it does not exist. Removing it overwrites all of
 // it.
@@ -16,7 +17,7 @@
 
 namespace stele::machined {
 
-enum class DiskNote { kInstalling, kReset, kManifests };
+enum class DiskNote { kInstalling, kReset, kMediumBoots, kManifests };
 
 // Flushed when it returns. INVALID_ARGUMENT for a text that the note has no room for: 3 KiB, kManifests 300 KiB.
 absl::Status WriteDiskNote(const DiskFile& disk, DiskNote note, const std::string& text);
