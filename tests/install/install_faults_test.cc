@@ -1,6 +1,7 @@
-// Faults at every step of an installation and of a reset: the process is killed, or a call fails, at the first, a
-// middle and the last of the step's calls that write. The cases follow from the installer's own table of steps and from
-// counting the calls of a run without faults; nothing here knows what a step does.
+// Faults at every step of an installation and of a reset: the process is killed, or a call fails or hangs until the
+// process is killed, at the first, a middle and the last of the step's calls that write. The cases follow from the
+// installer's own table of steps and from counting the calls of a run without faults; nothing here knows what a step
+// does.
 //
 // Afterwards a disk has either no table at all or all of Stele, and the same call again completes. A reset that was cut
 // is completed by the next boot.
@@ -11,9 +12,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <set>
 
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "machined/install/installer_fixture.h"
@@ -24,11 +27,23 @@ namespace {
 
 constexpr int kMaxSteps = 16;
 
-enum class Fault { kNone, kKill, kEio, kEnospc };
-constexpr Fault kFaults[] = {Fault::kKill, Fault::kEio, Fault::kEnospc};
+enum class Fault { kNone, kKill, kHang, kEio, kEnospc };
+constexpr Fault kFaults[] = {Fault::kKill, Fault::kHang, Fault::kEio, Fault::kEnospc};
 
 const char* NameOf(Fault fault) {
-  return fault == Fault::kKill ? "killed" : fault == Fault::kEio ? "EIO" : fault == Fault::kEnospc ? "ENOSPC" : "none";
+  switch (fault) {
+    case Fault::kNone:
+      return "none";
+    case Fault::kKill:
+      return "killed";
+    case Fault::kHang:
+      return "hangs";
+    case Fault::kEio:
+      return "EIO";
+    case Fault::kEnospc:
+      return "ENOSPC";
+  }
+  return "";
 }
 
 // Which call fails, and how; shared with the children.
@@ -37,6 +52,7 @@ struct Shared {
   int calls[kMaxSteps];
   int fault_step = -1, fault_call = 0;
   Fault fault = Fault::kNone;
+  std::atomic<bool> hit = false;  // the fault happened
 };
 Shared* shared = nullptr;
 
@@ -45,7 +61,9 @@ bool Fails() {
   if (shared == nullptr || shared->step < 0) return false;
   int call = shared->calls[shared->step]++;
   if (shared->step != shared->fault_step || call != shared->fault_call) return false;
+  shared->hit = true;
   if (shared->fault == Fault::kKill) ::kill(::getpid(), SIGKILL);
+  while (shared->fault == Fault::kHang) ::pause();
   errno = shared->fault == Fault::kEio ? EIO : ENOSPC;
   return true;
 }
@@ -95,7 +113,8 @@ class FaultTest : public StorageTest {
     shared = new (::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) Shared();
   }
   void Arm(int step, int call, Fault fault) {
-    *shared = {};
+    shared->step = -1;
+    shared->hit = false;
     std::fill(std::begin(shared->calls), std::end(shared->calls), 0);
     shared->fault_step = step;
     shared->fault_call = call;
@@ -106,7 +125,11 @@ class FaultTest : public StorageTest {
     pid_t child = ::fork();
     if (child == 0) ::_exit(run().ok() ? 0 : 1);
     int status = -1;
-    ::waitpid(child, &status, 0);
+    // A call that hangs does so until somebody ends its process.
+    while (::waitpid(child, &status, WNOHANG) == 0) {
+      if (shared->hit && shared->fault == Fault::kHang) ::kill(child, SIGKILL);
+      absl::SleepFor(absl::Milliseconds(1));
+    }
     shared->step = -1;
     return status;
   }
@@ -148,6 +171,7 @@ TEST_F(InstallFaults, ThereIsNoTableOrAllOfIt) {
         FreshDisk();
         Arm(step, call, fault);
         EXPECT_NE(InChild([this] { return Install(); }), 0);
+        EXPECT_TRUE(shared->hit);
         absl::StatusOr<DiskContents> contents = ProbeDisk(image_);
         ASSERT_TRUE(contents.ok()) << contents.status();
         bool has_table = contents->found != "" && contents->found != "data";
@@ -227,6 +251,7 @@ class ResetFaults : public FaultTest {
         FreshDisk();
         Arm(kOnlyStep, call, fault);
         EXPECT_NE(InChild([this] { return Boot(); }), 0);
+        EXPECT_TRUE(shared->hit);
         Arm(-1, 0, Fault::kNone);
         EXPECT_EQ(InChild([this] { return Boot(); }), 0);
         EXPECT_FALSE(ReadResetWish(image_)->has_value());

@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -24,11 +25,11 @@ FAULTS = {
     "kill": "signal=SIGKILL",
     "EIO": "error=EIO",
     "ENOSPC": "error=ENOSPC",
-    "hang": "delay_enter=20000000",  # the watchdog of the test kills it
+    "hang": "delay_enter=600000000",  # the watchdog of the test kills it
 }
 MAY_HANG = {"pwrite64", "pread64", "fsync", "syncfs", "renameat2"}
 MAY_BE_FULL = {"pwrite64", "write", "fsync", "fallocate", "mkdir", "renameat2", "rename", "openat"}
-HANG_SECONDS = 0.7
+MOST_SECONDS = 60  # of a run, on whatever machine
 # What is done before a phase's run, and what a run of its own does: (steps before, steps of the run).
 RUNS = {
     "stage": ([], ["stage"]),
@@ -155,14 +156,44 @@ def check_nothing_half(node, good):
 
 
 def run_with_fault(node, call, fault, number):
-    command = node.strace("-o", "/dev/null", "-e", f"inject={call}:{FAULTS[fault]}:when={number}")
+    """How it ended. A run that the fault did not hit is a failure of the test: it would show nothing."""
+    log = node.base / "fault"
+    log.write_text("")
+    command = node.strace("-o", log, "-e", f"inject={call}:{FAULTS[fault]}:when={number}")
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
     try:
-        process.communicate(timeout=HANG_SECONDS if fault == "hang" else 30)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        if fault == "hang":
+            wait_until_it_hangs(process, log, call, number)
+        else:
+            process.communicate(timeout=MOST_SECONDS)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+    where, told = f"{fault} at {call} number {number}", log.read_text(errors="replace")
+    if fault == "kill":
+        assert process.returncode == -signal.SIGKILL and "+++ killed by SIGKILL +++" in told, f"{where} did not kill: {process.returncode}"
+    elif fault != "hang":
+        assert re.search(rf"\b{call}\(.* {fault} .*\(INJECTED\)", told), f"{where} was not injected"
     return process.returncode
+
+
+def wait_until_it_hangs(process, log, call, number):
+    """A call is written down when it begins, its line is ended when it returns."""
+    end = time.monotonic() + MOST_SECONDS
+    while time.monotonic() < end:
+        assert process.poll() is None, f"it ended, and did not hang at {call} number {number}"
+        lines = log.read_text(errors="replace").split("\n")
+        if is_call(lines[-1], call) and sum(is_call(line, call) for line in lines) == number:
+            time.sleep(0.05)
+            assert log.read_text(errors="replace").split("\n") == lines, f"{call} number {number} returned"
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"it never came to {call} number {number}")
+
+
+def is_call(line, call):
+    return re.match(rf"(?:\d+ +)?{call}\(", line) is not None
 
 
 def whole_ones(node):
