@@ -17,16 +17,18 @@ import devices
 import qemu
 import qmp
 
-MEDIA = ("kernel", "disk", "iso", "pxe")
+MEDIA = ("kernel", "disk", "iso", "pxe", "http")
 
 
 @dataclasses.dataclass
 class Options:
     config: pathlib.Path | None  # the node's configuration, given by fw_cfg
     firmware: str = "none"  # none: qemu -kernel; ovmf
-    # kernel: qemu -kernel; disk: stele.raw; iso: stele.iso; pxe: stele-medium.efi by TFTP. None: kernel, with ovmf: disk. Those
-    # but disk begin with an empty system disk. Firmware tries a medium after a disk that boots, unless medium_first.
+    # kernel: qemu -kernel; disk: stele.raw; iso: stele.iso; pxe: stele-medium.efi by TFTP; http: what a server on `link` offers.
+    # None: kernel, with ovmf: disk. Those but disk begin with an empty system disk. Firmware tries a medium after a disk that
+    # boots, unless medium_first.
     medium: str | None = None
+    link: int | None = None  # an open tap device, of another network card, which firmware may boot from; the caller closes it
     medium_first: bool = False
     accelerator: str | None = None
     memory: int = 1536  # MiB
@@ -66,7 +68,8 @@ class Machine:
         command = self._command()
         (self.folder / "command").write_text("\n".join(map(str, command)) + "\n")
         log = open(self.folder / "qemu.log", "ab")
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                                         pass_fds=[] if self.options.link is None else [self.options.link])
         (self.folder / "pid").write_text(f"{self._process.pid}\n")
 
     def running(self) -> bool:
@@ -132,7 +135,13 @@ class Machine:
         if medium == "pxe":
             net += f",tftp={self.image / 'pxe'},bootfile=stele-medium.efi"
             device += ",bootindex=0" if self.options.medium_first else ""
-        return ["-netdev", net, "-device", device]
+        words = []
+        if self.options.link is not None:  # the first card, since firmware waits a minute for each that nobody answers
+            words += ["-netdev", f"tap,id=link,fd={self.options.link}",
+                      "-device", "virtio-net-pci,netdev=link,romfile=" + (",bootindex=0" if self.options.medium_first else "")]
+        if medium == "http":  # which comes after PXE on all cards
+            words += [word for version in (4, 6) for word in ("-fw_cfg", f"name=opt/org.tianocore/IPv{version}PXESupport,string=n")]
+        return [*words, "-netdev", net, "-device", device]
 
     def _disks(self, medium: str) -> list:
         options = self.options
