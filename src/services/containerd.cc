@@ -61,7 +61,15 @@ ServiceSpec Containerd() {
 }
 
 std::vector<ServiceDirectory> ContainerdDirectories() {
-  return {{"/etc/containerd"}, {"/run/containerd", 0711}, {"/var/lib/containerd", 0711}};
+  return {{"/etc/containerd"},
+          {"/run/containerd", 0711},
+          // Of each container there is a folder below root, too, which outlives a boot. Those whose task does not run
+          // containerd removes at its start, but only in namespaces it finds below its state: none, once /run is new.
+          {"/run/containerd/io.containerd.runtime.v2.task", 0711},
+          {"/run/containerd/io.containerd.runtime.v2.task/k8s.io", 0711},
+          {"/var/lib/containerd", 0711},
+          {"/var/lib/containerd/io.containerd.runtime.v2.task", 0711},
+          {"/var/lib/containerd/io.containerd.runtime.v2.task/k8s.io", 0711}};
 }
 
 std::vector<ServiceFile> ContainerdFiles() { return {{"/etc/containerd/config.toml", ConfigToml()}}; }

@@ -223,6 +223,16 @@ state = "/run/containerd"
 )");
 }
 
+// At its start containerd removes the work folders of tasks that are gone, in those namespaces it finds below its
+// state. That is in /run, new at each boot: without ours there, the folders of each boot's containers stay for good.
+TEST(Containerd, FindsItsNamespaceAtEachStart) {
+  MachineConfig config = Standalone();
+  std::set<std::string> made;
+  for (const ServiceDirectory& directory : AllServices(&config, Known()).directories) made.insert(directory.path);
+  EXPECT_THAT(made, Contains("/run/containerd/io.containerd.runtime.v2.task/k8s.io"));
+  EXPECT_THAT(made, Contains("/var/lib/containerd/io.containerd.runtime.v2.task/k8s.io"));  // else it tells of an error
+}
+
 TEST(Dhcpcd, OneInstanceWithoutRoot) {
   ServiceSet set = AllServices(nullptr, Known());
   const ServiceSpec& dhcpcd = Find(set, "dhcpcd");
