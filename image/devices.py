@@ -11,14 +11,17 @@ import qemu
 BUSES = ("virtio", "nvme", "scsi", "sata")
 
 
-def block(name: str, file: pathlib.Path, read_only: bool = False, write_log: pathlib.Path | None = None, sector: int = 512) -> list:
-    """A raw file as block node `name`. With `write_log` every write and flush of guest and firmware is kept there, in the
+def block(name: str, file: pathlib.Path, read_only: bool = False, write_log: pathlib.Path | None = None, sector: int = 512,
+          form: str = "raw") -> list:
+    """A file, raw or qcow2, as block node `name`. With `write_log` every write and flush of guest and firmware is kept there, in the
     format of dm-log-writes, so that a test can put together each disk that a power cut could have left (`disk` needs to
     know of it, too)."""
     below = {"driver": "file", "node-name": f"{name}-file", "filename": str(file), "discard": "unmap", "read-only": read_only}
-    above = {"driver": "raw", "node-name": name, "file": f"{name}-file", "discard": "unmap", "read-only": read_only}
+    above = {"driver": form, "node-name": name, "file": f"{name}-file", "discard": "unmap", "read-only": read_only}
     words = ["-blockdev", json.dumps(below)]
     if write_log:
+        if form != "raw":
+            raise debian.Error(f"writes are recorded to a raw disk alone, not to {form}")
         write_log.write_bytes(b"")
         words += ["-blockdev", json.dumps({"driver": "file", "node-name": f"{name}-log", "filename": str(write_log)})]
         above = {"driver": "blklogwrites", "node-name": name, "file": f"{name}-file", "log": f"{name}-log",
@@ -68,8 +71,13 @@ def firmware(found: qemu.Qemu, variables: pathlib.Path, read_only: bool = False)
 
 
 def make_disk(target: pathlib.Path, source: pathlib.Path | None, size: int) -> None:
-    """An empty disk, or a copy of the disk image `source`, at least `size` bytes long; one that is there is kept."""
+    """An empty disk, or a copy of the disk image `source`, at least `size` bytes long; one that is there is kept. A qcow2 is
+    an overlay of its source, which stays as it is, and `size` is then never less than the source's."""
     if target.exists():
+        return
+    if target.suffix == ".qcow2":
+        backing = ["-b", source.absolute(), "-F", source.suffix.removeprefix(".")] if source else []
+        debian.run(["qemu-img", "create", "-q", "-f", "qcow2", *backing, target, size])
         return
     scratch = target.with_suffix(".new")
     if source is None:

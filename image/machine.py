@@ -39,6 +39,7 @@ class Options:
     sector: int = 512  # bytes of a sector, of all disks
     disk_size: int = 4 << 30  # of the system disk; a disk image that is smaller grows
     disk_image: pathlib.Path | None = None  # raw or qcow2, instead of stele.raw
+    disk_form: str = "raw"  # or qcow2: an overlay of the disk image, `disk_size` bytes of it, which may not be less than the image's
     second_disk: pathlib.Path | None = None  # raw
     cdrom: pathlib.Path | None = None  # besides the medium
     write_log: pathlib.Path | None = None  # every write to the system disk, on virtio, begun anew at each start; see devices.block
@@ -102,7 +103,7 @@ class Machine:
         return qmp.events(self.folder / "qmp.sock")
 
     def disk(self) -> pathlib.Path:
-        return self.folder / "disk.raw"
+        return self.folder / f"disk.{self.options.disk_form}"
 
     def variables(self) -> pathlib.Path:
         """The firmware's; a file that is there before the first start is what the firmware begins with."""
@@ -150,7 +151,7 @@ class Machine:
         discs = [(file, index) for file, index in ((self.image / "stele.iso" if medium == "iso" else None, 0 if options.medium_first else None),
                                                    (options.cdrom, None)) if file]
         words = devices.controllers(options.bus, bool(discs))
-        words += devices.block("disk0", self.disk(), write_log=options.write_log, sector=options.sector)
+        words += devices.block("disk0", self.disk(), write_log=options.write_log, sector=options.sector, form=options.disk_form)
         words += devices.disk("disk0", options.bus, options.sector, recorded=options.write_log is not None)
         if options.second_disk:
             words += devices.block("disk1", options.second_disk) + devices.disk("disk1", options.bus, options.sector)
