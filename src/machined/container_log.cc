@@ -172,16 +172,19 @@ absl::StatusOr<LogChunk> ContainerLog::Next() {
       if (got > 0) offset_ += got;
       continue;
     }
-    Convert({raw.data(), whole}, chunk);
-    offset_ += whole;
+    offset_ += Convert({raw.data(), whole}, chunk);
   }
-  chunk.cursor = absl::StrCat(inode_, ":", offset_);
+  chunk.cursor = Place().cursor;
   return chunk;
 }
 
-void ContainerLog::Convert(absl::string_view raw, LogChunk& chunk) {
+LogPlace ContainerLog::Place() const { return {.cursor = absl::StrCat(inode_, ":", offset_)}; }
+
+size_t ContainerLog::Convert(absl::string_view raw, LogChunk& chunk) {
+  const char* const begin = raw.data();
   LogBuffer out(raw.size());  // text is shorter than its line
   size_t size = 0;
+  size_t ended = 0, taken = 0;  // where the last whole line ends, in `out` and in `raw`
   absl::string_view marked;
   while (!raw.empty()) {
     size_t length = raw.find('\n');
@@ -205,10 +208,20 @@ void ContainerLog::Convert(absl::string_view raw, LogChunk& chunk) {
     }
     std::memcpy(out.data() + size, parsed.text.data(), parsed.text.size());
     size += parsed.text.size();
-    if (!parsed.partial) out.data()[size++] = '\n';
+    if (parsed.partial) continue;
+    out.data()[size++] = '\n';
+    ended = size;
+    taken = raw.data() - begin;
   }
-  out.set_size(size);
+  // Pieces of one line that fill a whole chunk come as they are.
+  bool in_pieces = ended == 0 && size > 0;
+  bool waits = !in_pieces && size > ended;
+  if (waits) {
+    while (!chunk.marks.empty() && chunk.marks.back().offset >= ended) chunk.marks.pop_back();
+  }
+  out.set_size(waits ? ended : size);
   chunk.data = std::move(out);
+  return waits ? taken : raw.data() - begin;
 }
 
 }  // namespace stele::machined

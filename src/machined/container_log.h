@@ -32,6 +32,7 @@ class ContainerLog : public LogSource {
  public:
   static absl::StatusOr<std::unique_ptr<LogSource>> Open(std::string path, const LogStart& from);
   absl::StatusOr<LogChunk> Next() override;
+  LogPlace Place() const override;
   bool MayBlock() const override { return true; }
 
  private:
@@ -41,17 +42,18 @@ class ContainerLog : public LogSource {
   // Whether the log has a newer file than the open one, which then is opened.
   absl::StatusOr<bool> OpenNewer();
   uint64_t FindTail(uint32_t lines) const;
-  // Turns the raw lines into text; what is older than since_ is left out.
-  void Convert(absl::string_view raw, LogChunk& chunk);
+  // Turns the raw lines into text; what is older than since_ is left out. How much of `raw` it took: a line that goes
+  // on behind it waits for its end.
+  size_t Convert(absl::string_view raw, LogChunk& chunk);
 
   std::string path_;
   UniqueFd file_;
   uint64_t inode_ = 0;
   uint64_t offset_ = 0;
-  struct Place {
+  struct FileEnd {
     uint64_t inode = 0, offset = 0;
   };
-  Place end_;  // of a reader that does not follow; no inode: none
+  FileEnd end_;  // of a reader that does not follow; no inode: none
   absl::Time since_ = absl::InfinitePast();
 };
 

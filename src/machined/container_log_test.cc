@@ -54,6 +54,21 @@ TEST_F(ContainerLogTest, GivesTextWithoutTheRuntimesMarks) {
   EXPECT_EQ(ReadAll(*Open()), "hello\na long one\n\n  end\n");
 }
 
+TEST_F(ContainerLogTest, ALineInPiecesIsNotCutWhereAChunkEnds) {
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += Line(1, std::string(16'000, 'a'), 'P') + Line(1, "end");
+  Write(text);
+  auto log = Open();
+  for (int chunks = 0; chunks < 10; ++chunks) {
+    absl::StatusOr<LogChunk> chunk = log->Next();
+    ASSERT_TRUE(chunk.ok());
+    if (chunk->data.size() == 0) break;
+    EXPECT_EQ(chunk->data.size() % 16'004, 0u);
+    EXPECT_EQ(chunk->data.view().back(), '\n');
+  }
+  EXPECT_EQ(ReadAll(*Open()).size(), 60u * 16'004);
+}
+
 TEST_F(ContainerLogTest, FollowsThroughRotation) {
   Write(Line(1, "one"));
   auto log = Open();

@@ -3,6 +3,7 @@
 #include "machined/cri_controller.h"
 #include "machined/dhcp_controller.h"
 #include "machined/hostname_controller.h"
+#include "machined/kept_logs.h"
 #include "machined/network_config_controller.h"
 #include "machined/network_controller.h"
 #include "machined/network_status_controller.h"
@@ -23,6 +24,7 @@ std::vector<std::unique_ptr<Controller>> AllControllers() {
   all.push_back(std::make_unique<TimeController>());
   // The workload side.
   all.push_back(std::make_unique<CriController>());
+  all.push_back(std::make_unique<KeptLogsController>());
   return all;
 }
 

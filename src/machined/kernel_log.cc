@@ -56,8 +56,13 @@ class KernelLog : public LogSource {
     }
     buffer.set_size(size);
     chunk.data = std::move(buffer);
-    chunk.cursor = absl::StrCat(boot_, ":", last_ + 1);  // 0 stands for the beginning
+    chunk.cursor = Place().cursor;
     return chunk;
+  }
+
+  // 0 stands for the beginning.
+  LogPlace Place() const override {
+    return {.cursor = absl::StrCat(boot_, ":", held_.empty() ? last_ + 1 : held_.front().sequence)};
   }
 
  private:

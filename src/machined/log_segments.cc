@@ -65,6 +65,59 @@ std::vector<uint64_t> ListSegments(const std::string& directory) {
   return starts;
 }
 
+// Where the first line begins that is whole within the last `most` bytes.
+size_t BeginOfEnd(absl::string_view text, uint64_t most) {
+  if (text.size() <= most) return 0;
+  size_t newline = text.find('\n', text.size() - most - 1);
+  return newline == absl::string_view::npos ? text.size() - most : newline + 1;
+}
+
+// Without fsync: what is kept so is kept for an end that unmounts in order.
+absl::Status WriteNewFile(const std::string& path, absl::string_view bytes) {
+  UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file.ok()) return ErrnoStatus("create ", path);
+  return Annotate(WriteAll(file.get(), bytes), absl::StrCat("write ", path));
+}
+
+// `text` is of the log from `start` on.
+absl::Status WriteSegment(const std::string& directory, uint64_t start, absl::string_view text,
+                          const std::vector<LogTime>& times) {
+  std::vector<LogTime> kept;
+  for (const LogTime& time : times) {
+    // The last one before the text holds for its beginning.
+    if (time.offset <= start) kept.assign(1, {start, time.time_ns});
+    if (time.offset > start) kept.push_back(time);
+  }
+  if (kept.size() > kMaxIndex / sizeof(LogTime)) kept.resize(kMaxIndex / sizeof(LogTime));
+  RETURN_IF_ERROR(MakeDirectories(directory, 0700));
+  absl::string_view records(reinterpret_cast<const char*>(kept.data()), kept.size() * sizeof(LogTime));
+  RETURN_IF_ERROR(WriteNewFile(IndexPath(directory, start), records));
+  return WriteNewFile(SegmentPath(directory, start), text);
+}
+
+absl::Status WriteLog(const std::string& directory, absl::string_view text, const std::vector<LogTime>& times,
+                      uint64_t most) {
+  size_t begin = BeginOfEnd(text, most);
+  return WriteSegment(directory, begin, text.substr(begin), times);
+}
+
+absl::Status CopyLogEnd(const std::string& from, const std::string& to, uint64_t most) {
+  std::vector<uint64_t> starts = ListSegments(from);
+  if (starts.empty()) return absl::OkStatus();
+  // Two segments hold more than what is wanted, and a line that begins before it.
+  size_t first = starts.size() < 2 ? 0 : starts.size() - 2;
+  std::string text;
+  std::vector<LogTime> times;
+  for (size_t i = first; i < starts.size(); ++i) {
+    ASSIGN_OR_RETURN(std::string bytes, ReadFile(SegmentPath(from, starts[i]), 2 * LogWriter::kSegmentSize));
+    text += bytes;
+    std::vector<LogTime> some = ReadTimes(IndexPath(from, starts[i]));
+    times.insert(times.end(), some.begin(), some.end());
+  }
+  size_t begin = BeginOfEnd(text, most);
+  return WriteSegment(to, starts[first] + begin, absl::string_view(text).substr(begin), times);
+}
+
 // ---- Writing
 
 absl::StatusOr<LogWriter> LogWriter::Open(const std::string& directory) {
@@ -255,16 +308,19 @@ absl::StatusOr<LogChunk> SegmentReader::Next() {
     if (chunk.data.size() > 0 || !more) break;
     segment_.reset();  // to the next one
   }
-  chunk.cursor = absl::StrFormat("%s:%x", boot_, place_);
+  chunk.cursor = Cursor();
   return chunk;
 }
+
+std::string SegmentReader::Cursor() const { return absl::StrFormat("%s:%x", boot_, place_); }
 
 // Reads at `place_`. True with a chunk, or without one where the segment is final and at its end.
 absl::StatusOr<bool> SegmentReader::ReadInto(LogChunk& chunk) {
   uint64_t size = SizeOf(segment_.get());
   if (place_ > start_ + size) return absl::OutOfRangeError("the cursor is behind the log's end");
-  // Once there is one that begins at its end, a segment grows no more.
-  bool final = size > 0 && Exists(SegmentPath(directory_, start_ + size));
+  // Once there is one that begins at its end, a segment grows no more; nor does one that was rotated away, whose next
+  // one may be gone too.
+  bool final = size > 0 && (Exists(SegmentPath(directory_, start_ + size)) || !Exists(SegmentPath(directory_, start_)));
   uint64_t offset = place_ - start_;
   uint64_t until = end_ > start_ ? std::min(size, end_ - start_) : 0;
   if (offset >= until) return final && place_ < end_;
@@ -286,10 +342,15 @@ absl::StatusOr<bool> SegmentReader::ReadAcross(uint64_t size, LogChunk& chunk) {
   size_t here = size - (place_ - start_);
   std::string path = SegmentPath(directory_, start_ + size);
   UniqueFd next(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!next.ok()) return ErrnoStatus("open ", path);
+  if (!next.ok() && errno != ENOENT) return ErrnoStatus("open ", path);
   LogBuffer buffer(here + kLogChunk);
   if (::pread(segment_.get(), buffer.data(), here, place_ - start_) != static_cast<ssize_t>(here)) {
     return ErrnoStatus("read ", SegmentPath(directory_, start_));
+  }
+  if (!next.ok()) {  // rotated away with the line's end
+    Give(std::move(buffer), here, chunk);
+    segment_.reset();
+    return true;
   }
   ssize_t there = ::pread(next.get(), buffer.data() + here, kLogChunk, 0);
   if (there < 0) return ErrnoStatus("read ", path);

@@ -30,6 +30,14 @@ struct LogTime {
   int64_t time_ns = 0;
 };
 
+// Writes `text`, of which bytes from times[].offset on are of times[].time_ns, as a log of one segment, which may not
+// be there yet; of a longer text the last `most` bytes, from a line's beginning on.
+absl::Status WriteLog(const std::string& directory, absl::string_view text, const std::vector<LogTime>& times,
+                      uint64_t most);
+
+// The last `most` bytes of a log, from a line's beginning on, with their times and places.
+absl::Status CopyLogEnd(const std::string& from, const std::string& to, uint64_t most);
+
 // Moves what a pipe holds to the end of the log. Owner thread only.
 //
 // The place to write at is the size of the newest segment, so nothing is remembered that a kill
@@ -69,10 +77,12 @@ class SegmentReader : public LogSource {
   static absl::StatusOr<std::unique_ptr<SegmentReader>> Open(std::string directory, std::string boot,
                                                              const LogStart& from);
   absl::StatusOr<LogChunk> Next() override;
+  LogPlace Place() const override { return {.cursor = Cursor()}; }
 
  private:
   SegmentReader(std::string directory, std::string boot) : directory_(std::move(directory)), boot_(std::move(boot)) {}
   absl::Status Begin(const LogStart& from);
+  std::string Cursor() const;
   uint64_t FindEnd() const;
   uint64_t FindTail(uint32_t lines) const;
   uint64_t FindSince(absl::Time since) const;

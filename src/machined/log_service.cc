@@ -8,19 +8,28 @@
 
 #include <atomic>
 #include <mutex>
+#include <set>
 
+#include "absl/strings/numbers.h"
 #include "machined/api.h"
+#include "machined/boots/boot_logs.h"
+#include "machined/boots/boots_controller.h"
 #include "machined/container_log.h"
 #include "machined/grpc_status.h"
+#include "machined/kept_logs.h"
 #include "machined/kernel_log.h"
+#include "machined/line_filter.h"
 #include "machined/log_source.h"
 #include "machined/log_store.h"
+#include "machined/merged_log.h"
 #include "stele/machine/v1/log_service.grpc.pb.h"
+#include "stele/resource/v1/upgrade.pb.h"
 #include "stele/resource/v1/workload.pb.h"
 
 namespace stele::machined {
 namespace {
 
+using machine::v1::LogName;
 using machine::v1::ReadLogRequest;
 using machine::v1::ReadLogResponse;
 
@@ -34,6 +43,8 @@ grpc::ByteBuffer Encode(LogChunk chunk) {
   for (const LogChunk::Mark& mark : chunk.marks) {
     auto* out = rest.add_marks();
     out->set_offset(mark.offset);
+    out->set_source(mark.source);
+    if (mark.time == absl::InfinitePast()) continue;  // of a log without times
     int64_t ns = absl::ToUnixNanos(mark.time);
     out->mutable_time()->set_seconds(ns / 1'000'000'000);
     out->mutable_time()->set_nanos(ns % 1'000'000'000);
@@ -88,56 +99,142 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
 
   void OnDone() override {
     loop_.Post([this] {
-      if (subscription_ != 0) api_.logs.Unsubscribe(subscription_);
+      for (LogStore::SubscriptionId subscription : subscriptions_) api_.logs.Unsubscribe(subscription);
       if (timer_ != 0) loop_.Cancel(timer_);
       delete this;
     });
   }
 
  private:
-  LogStart From() const {
-    LogStart from = {.cursor = request_.cursor(), .tail_lines = request_.tail_lines(), .follow = request_.follow()};
-    if (request_.has_since()) {
-      from.since = absl::FromUnixSeconds(request_.since().seconds()) + absl::Nanoseconds(request_.since().nanos());
-    }
+  static absl::Time TimeOf(const google::protobuf::Timestamp& time) {
+    return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+  }
+
+  // Where to begin in a log: after its own cursor, if there is one. A tail of what is filtered is the filter's.
+  LogStart From(const std::string& cursor) const {
+    LogStart from = {
+        .cursor = cursor, .tail_lines = Filters() ? 0 : request_.tail_lines(), .follow = request_.follow()};
+    if (request_.has_since()) from.since = TimeOf(request_.since());
     return from;
   }
 
-  absl::StatusOr<std::unique_ptr<LogSource>> Open() {
-    switch (request_.source_case()) {
-      case ReadLogRequest::kService:
-        // init has no pipe of its own: it writes to the kernel's log.
-        if (request_.service() == "init") return OpenKernelLog(api_.boot_id, From(), "init: ");
-        return api_.logs.Open(request_.service(), From());
-      case ReadLogRequest::kKernel:
-        return OpenKernelLog(api_.boot_id, From());
-      case ReadLogRequest::kContainer: {
-        // Just after machined's start containerd was not asked yet; a follower then tries again.
-        if (api_.node.store().List("containers").empty()) {
-          return absl::UnavailableError("no containers are known: containerd has not told of any yet");
-        }
-        ASSIGN_OR_RETURN(ResourcePtr container, FindContainer(api_.node.store(), request_.container().container()));
-        container_id_ = container->id;
-        return ContainerLog::Open(static_cast<const resource::v1::Container&>(*container->body).log_path(), From());
-      }
-      case ReadLogRequest::SOURCE_NOT_SET:
-        break;
+  bool Filters() const { return !request_.pattern().empty() || request_.has_until(); }
+
+  absl::Status Check() const {
+    for (const LogName& log : names_) {
+      if (log.source_case() == LogName::SOURCE_NOT_SET)
+        return absl::InvalidArgumentError("which log? Give a service, kernel or container");
     }
-    return absl::InvalidArgumentError("which log? Give a service, kernel or container");
+    if (names_.size() > kMaxMergedLogs)
+      return absl::InvalidArgumentError(absl::StrCat("at most ", kMaxMergedLogs, " logs at a time"));
+    if (request_.follow() && request_.has_until()) return absl::InvalidArgumentError("either follow, or until a time");
+    if (request_.follow() && request_.previous_boot())
+      return absl::InvalidArgumentError("the boot before says no more: it cannot be followed");
+    if (request_.invert() && request_.pattern().empty())
+      return absl::InvalidArgumentError("invert is for a pattern, and there is none");
+    return CheckPattern(request_.pattern());
+  }
+
+  void NameLogs() {
+    LogName first;
+    if (request_.has_service()) first.set_service(request_.service());
+    if (request_.has_kernel()) first.mutable_kernel();
+    if (request_.has_container()) *first.mutable_container() = request_.container();
+    names_.push_back(first);
+    names_.insert(names_.end(), request_.more().begin(), request_.more().end());
+  }
+
+  absl::StatusOr<std::unique_ptr<LogSource>> Open() {
+    NameLogs();
+    RETURN_IF_ERROR(Check());
+    if (names_.size() == 1) return OpenOne(names_[0], request_.cursor());
+    return MergeLogs(names_.size(), request_.cursor(),
+                     [this](size_t part, const std::string& cursor) { return OpenOne(names_[part], cursor); });
+  }
+
+  absl::StatusOr<std::unique_ptr<LogSource>> OpenOne(const LogName& log, const std::string& cursor) {
+    ASSIGN_OR_RETURN(std::unique_ptr<LogSource> source,
+                     request_.previous_boot() ? OpenBefore(log, cursor) : OpenWhole(log, cursor));
+    if (!Filters()) return source;
+    LineWish wish = {.pattern = request_.pattern(), .invert = request_.invert()};
+    if (request_.has_until()) wish.until = TimeOf(request_.until());
+    if (cursor.empty()) wish.tail_lines = request_.tail_lines();
+    return FilterLines(std::move(source), wish);
+  }
+
+  absl::StatusOr<std::unique_ptr<LogSource>> OpenWhole(const LogName& log, const std::string& cursor) {
+    // init has no pipe of its own: it writes to the kernel's log.
+    if (log.service() == "init") return OpenKernelLog(api_.boot_id, From(cursor), "init: ");
+    if (log.has_service()) return api_.logs.Open(log.service(), From(cursor));
+    if (log.has_kernel()) return OpenKernelLog(api_.boot_id, From(cursor));
+    ASSIGN_OR_RETURN(std::string path, ContainerPath(log.container().container()));
+    return ContainerLog::Open(path, From(cursor));
+  }
+
+  // Of a container that there is, else of one that was.
+  absl::StatusOr<std::string> ContainerPath(const std::string& wanted) {
+    absl::StatusOr<ResourcePtr> container = FindContainer(api_.node.store(), wanted);
+    if (container.ok()) {
+      container_id_ = (*container)->id;
+      return static_cast<const resource::v1::Container&>(*(*container)->body).log_path();
+    }
+    if (!absl::IsNotFound(container.status())) return container.status();
+    absl::StatusOr<KeptLogFile> kept = FindKeptLog({}, wanted);
+    // Just after machined's start containerd was not asked yet; a follower then tries again.
+    bool unknown = api_.node.store().List("containers").empty() && (!kept.ok() || !kept->gone);
+    if (unknown && !absl::IsInvalidArgument(kept.status())) {
+      return absl::UnavailableError("no containers are known: containerd has not told of any yet");
+    }
+    if (!kept.ok()) return kept.status();
+    ended_ = true;  // nobody writes to it any more
+    return kept->path;
+  }
+
+  // What is kept of the boot before.
+  absl::StatusOr<std::unique_ptr<LogSource>> OpenBefore(const LogName& log, const std::string& cursor) {
+    if (log.has_container()) {
+      return absl::InvalidArgumentError("a container's log outlives boots: ask for it without `previous_boot`");
+    }
+    const resource::v1::Boot* before = BootBefore();
+    if (before == nullptr) return absl::NotFoundError("no boot before this one is known");
+    std::string name = log.has_kernel() ? "kernel" : log.service();
+    absl::StatusOr<std::unique_ptr<LogSource>> source =
+        OpenBootLog(api_.boots.boot_logs(), before->boot_id(), name, From(cursor));
+    if (source.ok() || !absl::IsNotFound(source.status())) return source;
+    if (log.has_kernel() && !before->kernel_log().empty()) return LogOfText(before->kernel_log());
+    return absl::NotFoundError(absl::StrCat(source.status().message(), ", which ended by ", EndText(before->end()),
+                                            ": logs are kept when the machine is told to end"));
+  }
+
+  const resource::v1::Boot* BootBefore() const {
+    std::map<uint64_t, const resource::v1::Boot*> boots;
+    for (const ResourcePtr& boot : api_.node.store().List("boots")) {
+      uint64_t number;
+      if (!absl::SimpleAtoi(boot->id, &number)) continue;
+      boots[number] = static_cast<const resource::v1::Boot*>(boot->body.get());  // the store's, on the owner thread
+    }
+    return boots.size() < 2 ? nullptr : std::next(boots.rbegin())->second;
   }
 
   void Follow() {
-    if (request_.has_service() && request_.service() != "init") {
-      subscription_ = api_.logs.Subscribe(request_.service(), [this] { More(); });
-    } else {
-      Poll();
+    std::set<std::string> services;
+    bool poll = false;
+    for (const LogName& log : names_) {
+      bool has_pipe = log.has_service() && log.service() != "init";
+      if (has_pipe) services.insert(log.service());
+      poll = poll || !has_pipe;
     }
+    for (const std::string& service : services) {
+      subscriptions_.push_back(api_.logs.Subscribe(service, [this] { More(); }));
+    }
+    if (poll) Poll();
   }
 
   void Poll() {
     timer_ = loop_.After(kPollPause, [this] {
       // Seen before the read that finds the end, so that its last words are read.
-      if (!container_id_.empty() && HasEnded(api_.node.store(), container_id_)) ended_ = true;
+      // Of several logs one that ends ends nothing.
+      if (names_.size() == 1 && !container_id_.empty() && HasEnded(api_.node.store(), container_id_)) ended_ = true;
       More();
       Poll();
     });
@@ -173,7 +270,15 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   void Step(absl::StatusOr<LogChunk> chunk) {
     if (!chunk.ok()) return FinishNow(ToGrpc(chunk.status()));
     if (chunk->data.size() == 0 && chunk->lost_bytes == 0) {
-      if (!request_.follow() || ended_before_read_) return FinishNow(grpc::Status::OK);
+      if (chunk->more) {  // only of a source that may block: this comes by way of the owner thread, and is no recursion
+        {
+          std::lock_guard<std::mutex> lock(mutex_);
+          busy_ = false;
+          more_ = true;
+        }
+        return Pump();
+      }
+      if (!request_.follow() || (ended_before_read_ && names_.size() == 1)) return FinishNow(grpc::Status::OK);
       {
         std::lock_guard<std::mutex> lock(mutex_);
         busy_ = false;
@@ -209,11 +314,12 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   NodeApi& api_;
   OwnerLoop& loop_;
   const ReadLogRequest request_;
-  LogStore::SubscriptionId subscription_ = 0;  // owner thread
-  OwnerLoop::TimerId timer_ = 0;               // owner thread
-  std::unique_ptr<LogSource> source_;          // whoever holds busy_
+  std::vector<LogName> names_;  // owner thread, as all before source_
+  std::vector<LogStore::SubscriptionId> subscriptions_;
+  OwnerLoop::TimerId timer_ = 0;
+  std::unique_ptr<LogSource> source_;  // whoever holds busy_
   bool may_block_ = false;
-  std::string container_id_;         // owner thread
+  std::string container_id_;
   std::atomic<bool> ended_ = false;  // the container has
   bool ended_before_read_ = false;   // whoever holds busy_
   grpc::ByteBuffer buffer_;

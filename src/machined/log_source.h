@@ -35,9 +35,17 @@ struct LogChunk {
   struct Mark {
     uint32_t offset = 0;  // in `data`: what follows was written at `time`
     absl::Time time;
+    uint32_t source = 0;  // of a merged log: whose it is
   };
   std::vector<Mark> marks;
   uint64_t lost_bytes = 0;
+  bool more = false;  // without data: there is more to read all the same, ask again
+};
+
+// Just after `lines` lines behind what `cursor` stands for.
+struct LogPlace {
+  std::string cursor;
+  uint64_t lines = 0;
 };
 
 inline constexpr size_t kLogChunk = 512 * 1024;
@@ -53,9 +61,11 @@ struct LogStart {
 class LogSource {
  public:
   virtual ~LogSource() = default;
-  // The next chunk; one without data and without loss when there is nothing more now.
+  // The next chunk; one without data, without loss and without `more` when there is nothing more now.
   virtual absl::StatusOr<LogChunk> Next() = 0;
-  // Whether Next may wait for a disk.
+  // Where the next chunk begins.
+  virtual LogPlace Place() const = 0;
+  // Whether Next may wait for a disk, or thinks for long.
   virtual bool MayBlock() const { return false; }
 };
 

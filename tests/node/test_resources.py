@@ -10,7 +10,7 @@ import node as node_module
 import pytest
 
 # Read on demand; each is listed by `osctl get types`, too. True: every machine has some.
-TYPES = {"certificates": True, "cgroups": True, "conntrack": False, "cpus": True, "diskhealth": False, "disks": False, "kernel": True,
+TYPES = {"certificates": True, "cgroups": True, "conntrack": False, "cpus": True, "diskhealth": False, "disks": False, "keptlogs": False, "kernel": True,
          "linkcounters": True, "memory": True, "modules": False, "mounts": True, "neighbours": False, "partitions": False,
          "pcidevices": False, "pressure": True, "processes": True, "sensors": False, "sockets": True, "sysctls": True,
          "usbdevices": False, "watchdogs": False}

@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "absl/time/clock.h"
+#include "machined/boots/boot_logs.h"
 #include "machined/boots/pstore.h"
 #include "machined/log.h"
 #include "machined/storage_layout.h"
@@ -75,6 +76,9 @@ void BootsController::Begin(const Options& options, const Boot& boot, Shared& sh
   // Only what is on the disk may go from the firmware.
   if (saved.ok() && records.ok()) saved = ErasePstore(*records);
   if (!saved.ok()) begun->status = saved;
+  const auto& boots = history->boots();
+  bool has_before = boots.size() > 1;
+  ForgetBootLogs(options.boot_logs, options.boot_id, has_before ? std::next(boots.rbegin())->second.boot_id() : "");
   shared.history = *std::move(history);
   shared.begun = true;
 }
@@ -97,12 +101,16 @@ void BootsController::OnBegun(const Begun& begun) {
 
 void BootsController::WriteEnd(resource::v1::BootEnd end, const std::string& reason, std::function<void()> done) {
   node_->loop().RunBlocking(
-      [shared = shared_, file = options_.file, end, reason] {
+      [shared = shared_, options = options_, end, reason] {
         std::lock_guard<std::mutex> lock(shared->mutex);
         shared->history.End(end, reason, absl::ToUnixSeconds(absl::Now()));
         if (!shared->begun) return;  // no partition to keep it on
-        absl::Status saved = shared->history.Save(file);
+        absl::Status saved = shared->history.Save(options.file);
         if (!saved.ok()) Log("error: write down why the machine ends: ", saved.message());
+        // Behind what matters more: these are lost without harm.
+        if (end == resource::v1::BOOT_END_RUNNING || !saved.ok()) return;
+        absl::Status logs = SaveBootLogs(options.logs, options.boot_logs, options.boot_id);
+        if (!logs.ok()) Log("warning: keep the logs of this boot: ", logs.message());
       },
       std::move(done));
 }

@@ -25,6 +25,8 @@ class BootsController : public Controller {
     bool watchdog_reset = false;
     std::string file = "/run/stele/state/boots";
     std::string pstore = "/sys/fs/pstore";
+    std::string logs = "/run/stele/log";
+    std::string boot_logs = "/run/stele/state/boot-logs";
   };
   // `init` outlives it.
   BootsController(InitClient& init, Options options);
@@ -35,9 +37,12 @@ class BootsController : public Controller {
   absl::Status Start(Node& node) override;
   absl::Status Reconcile() override;
 
+  // Where the ends of the boot before's logs are (boot_logs.h). Any thread.
+  const std::string& boot_logs() const { return options_.boot_logs; }
+
   // Writes down that the machine ends and why ("asked by admin (admin) from 192.0.2.1", "upgrade to 0.2.0"), then tells
   // init; `done` gets init's answer. A disk that does not take it within 3 s (1 s where it is forced) keeps nobody from
-  // ending.
+  // ending. The logs' ends go with it.
   void EndMachine(init_protocol::EndAction action, bool force, const std::string& reason, InitClient::Done done);
 
  private:

@@ -5,9 +5,12 @@
 #include <filesystem>
 #include <optional>
 
+#include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "gmock/gmock.h"
+#include "machined/boots/boot_logs.h"
 #include "machined/fake_init.h"
+#include "machined/log_segments.h"
 #include "machined/runtime.h"
 #include "machined/storage_layout.h"
 #include "stele/resource/v1/node.pb.h"
@@ -37,7 +40,9 @@ class BootsControllerTest : public testing::Test, public InitListener {
                                                                                       .version = "0.1.0",
                                                                                       .slot = "a",
                                                                                       .file = folder_ + "/boots",
-                                                                                      .pstore = "/nonexistent/pstore"});
+                                                                                      .pstore = "/nonexistent/pstore",
+                                                                                      .logs = folder_ + "/log",
+                                                                                      .boot_logs = folder_ + "/kept"});
     boots_ = boots.get();
     std::vector<std::unique_ptr<Controller>> all;
     all.push_back(std::move(boots));
@@ -127,6 +132,44 @@ TEST_F(BootsControllerTest, WithoutTheStatePartitionItEndsAllTheSame) {
   EXPECT_TRUE(End(EndAction::kReboot).ok());
   EXPECT_THAT(init_.requests, ElementsAre("end 0"));
   EXPECT_FALSE(std::filesystem::exists(folder_ + "/boots"));
+}
+
+TEST_F(BootsControllerTest, TheLogsEndsAreKeptForTheBootBehind) {
+  std::string text;
+  std::vector<LogTime> times;
+  for (int i = 0; i < 40'000; ++i) {
+    times.push_back({text.size(), absl::ToUnixNanos(absl::FromUnixSeconds(1000 + i))});
+    absl::StrAppend(&text, "line ", i, "\n");
+  }
+  ASSERT_TRUE(WriteLog(folder_ + "/log/kubelet", text, times, 1 << 20).ok());
+  Start("boot-1");
+  EXPECT_TRUE(End(EndAction::kReboot).ok());
+  std::string kept = folder_ + "/kept";
+  RunUntil([&] { return std::filesystem::exists(kept + "/boot-1/kubelet"); });
+  absl::StatusOr<std::unique_ptr<LogSource>> log = OpenBootLog(kept, "boot-1", "kubelet", {.tail_lines = 2});
+  ASSERT_TRUE(log.ok()) << log.status();
+  absl::StatusOr<LogChunk> chunk = (*log)->Next();
+  ASSERT_TRUE(chunk.ok()) << chunk.status();
+  EXPECT_EQ(chunk->data.view(), "line 39998\nline 39999\n");
+  EXPECT_EQ(chunk->marks[0].time, absl::FromUnixSeconds(1000 + 39'998));
+  log = OpenBootLog(kept, "boot-1", "kubelet", {});
+  uint64_t bytes = 0;
+  while (true) {
+    chunk = (*log)->Next();
+    if (!chunk.ok() || chunk->data.size() == 0) break;
+    if (bytes == 0) {
+      EXPECT_EQ(chunk->data.view().substr(0, 5), "line ");
+    }
+    bytes += chunk->data.size();
+  }
+  EXPECT_LE(bytes, kBootLogBytes);
+  EXPECT_GT(bytes, kBootLogBytes - 20);
+  EXPECT_EQ(OpenBootLog(kept, "boot-1", "containerd", {}).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(OpenBootLog(kept, "boot-1", "../boot-1/kubelet", {}).status().code(), absl::StatusCode::kNotFound);
+  Start("boot-2");
+  EXPECT_TRUE(std::filesystem::exists(kept + "/boot-1/kubelet"));
+  Start("boot-3");  // boot-2 had no time to keep any
+  EXPECT_FALSE(std::filesystem::exists(kept + "/boot-1"));
 }
 
 TEST_F(BootsControllerTest, AFileThatIsNoHistoryIsBegunAnew) {

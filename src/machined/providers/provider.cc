@@ -14,6 +14,7 @@ const Provider* FindProvider(absl::string_view type) {
       {"cpus", "kernel", ReadCpus},
       {"diskhealth", "disk", ReadDiskHealth},
       {"disks", "kernel", ReadDisks},
+      {"keptlogs", "machined", ReadKeptLogs},
       {"kernel", "kernel", ReadKernel},
       {"linkcounters", "kernel", ReadLinkCounters},
       {"memory", "kernel", ReadMemory},

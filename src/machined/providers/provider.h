@@ -45,6 +45,7 @@ absl::StatusOr<Provided> ReadConntrack();
 absl::StatusOr<Provided> ReadCpus();
 absl::StatusOr<Provided> ReadDiskHealth();
 absl::StatusOr<Provided> ReadDisks();
+absl::StatusOr<Provided> ReadKeptLogs();
 absl::StatusOr<Provided> ReadKernel();
 absl::StatusOr<Provided> ReadLinkCounters();
 absl::StatusOr<Provided> ReadMemory();

@@ -140,15 +140,33 @@ TEST_F(CommandsTest, LogSourcesAndOptionsReachTheNode) {
                           "log container { container: \"4f8a\" }", "log kernel { } since { seconds: 1769860800 }"));
 }
 
+TEST_F(CommandsTest, SeveralLogsAndFiltersReachTheNode) {
+  Osctl({"logs", "kubelet", "kernel", "default/hello", "-c", "4f8a", "-g", "oom|evict", "--invert", "--until",
+         "2026-01-31T12:00:00Z"});
+  Osctl({"dmesg", "--previous-boot"});
+  EXPECT_THAT(
+      node_->state().calls,
+      ElementsAre("log service: \"kubelet\" more { kernel { } } more { container { container: \"default/hello\" } } "
+                  "more { container { container: \"4f8a\" } } until { seconds: 1769860800 } pattern: "
+                  "\"oom|evict\" invert: true",
+                  "log kernel { } previous_boot: true"));
+}
+
+TEST_F(CommandsTest, SeveralLogsAreToldApart) {
+  node_->state().log = "one\ntwo\n";
+  EXPECT_EQ(Osctl({"logs", "kubelet", "kernel"}).out, "[kubelet] one\n[kubelet] two\n");
+}
+
 TEST_F(CommandsTest, LogsWithTimestamps) {
   node_->state().log = "one\ntwo\n";
   EXPECT_EQ(Osctl({"logs", "kubelet", "--timestamps"}).out,
             "2023-11-14T22:13:20.000Z one\n2023-11-14T22:13:20.000Z two\n");
 }
 
-TEST_F(CommandsTest, LogsNeedOneSource) {
+TEST_F(CommandsTest, LogsNeedASource) {
   EXPECT_EQ(Osctl({"logs"}).code, 2);
-  EXPECT_EQ(Osctl({"logs", "kubelet", "-c", "x"}).code, 2);
+  EXPECT_EQ(Osctl({"logs", "kubelet", "-f", "--until", "1m"}).code, 2);
+  EXPECT_EQ(Osctl({"logs", "kubelet", "--invert"}).code, 2);
   EXPECT_EQ(Osctl({"logs", "kubelet", "--since", "yesterday"}).code, 2);
 }
 

@@ -20,17 +20,22 @@ std::string LogLines::Render(const stele::machine::v1::ReadLogResponse& response
   int mark = 0;
   for (size_t start = 0; start < data.size();) {
     for (; mark < response.marks_size() && response.marks(mark).offset() <= start; ++mark) {
-      time_ = TimeText(response.marks(mark).time());
+      Take(response.marks(mark));
     }
     size_t end = data.find('\n', start);
     end = end == absl::string_view::npos ? data.size() : end + 1;
     absl::StrAppend(&out, prefix_);
     if (timestamps_ == Timestamps::kShow) absl::StrAppend(&out, time_, " ");
-    absl::StrAppend(&out, data.substr(start, end - start));
+    absl::StrAppend(&out, name_, data.substr(start, end - start));
     start = end;
   }
-  if (mark < response.marks_size()) time_ = TimeText(response.marks(response.marks_size() - 1).time());
+  if (mark < response.marks_size()) Take(response.marks(response.marks_size() - 1));
   return out;
+}
+
+void LogLines::Take(const stele::machine::v1::TimeMark& mark) {
+  time_ = mark.has_time() ? TimeText(mark.time()) : "-";
+  name_ = mark.source() < names_.size() ? absl::StrCat("[", names_[mark.source()], "] ") : "";
 }
 
 }  // namespace stele::osctl
