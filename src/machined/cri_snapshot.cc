@@ -76,15 +76,18 @@ resource::v1::Pod PodOf(const Sandbox& sandbox, const CriAnswers& answers) {
   SetTime(sandbox.created_at(), pod.mutable_created());
   pod.set_sandbox_id(sandbox.id());
   pod.set_uid(sandbox.metadata().uid());
+  *pod.mutable_labels() = sandbox.labels();
   // The kubelet's own word of where it has a pod from.
   auto source = sandbox.annotations().find("kubernetes.io/config.source");
   pod.set_from_file(source != sandbox.annotations().end() && source->second != "api");
   return pod;
 }
 
-resource::v1::Container ContainerOf(const Container& container, const std::string& pod, const CriAnswers& answers) {
+resource::v1::Container ContainerOf(const Container& container, const Sandbox* sandbox, const CriAnswers& answers) {
   resource::v1::Container resource;
-  resource.set_pod(pod);
+  if (sandbox != nullptr) resource.set_pod(PodName(sandbox->metadata()));
+  if (sandbox != nullptr) *resource.mutable_labels() = sandbox->labels();
+  for (const auto& [key, value] : container.labels()) (*resource.mutable_labels())[key] = value;
   resource.set_name(container.metadata().name());
   resource.set_state(StateName(container.state()));
   resource.set_restarts(container.metadata().attempt());
@@ -129,13 +132,13 @@ int32_t PidOfInfo(absl::string_view info) {
 
 CriSnapshot SnapshotOf(const CriAnswers& answers) {
   CriSnapshot snapshot;
-  std::map<std::string, std::string> names;  // of sandboxes, by id
-  for (const Sandbox& sandbox : answers.sandboxes) names[sandbox.id()] = PodName(sandbox.metadata());
+  std::map<std::string, const Sandbox*> sandboxes;  // by id
+  for (const Sandbox& sandbox : answers.sandboxes) sandboxes[sandbox.id()] = &sandbox;
   for (const auto& [name, sandbox] : Pods(answers.sandboxes)) snapshot.pods[name] = PodOf(*sandbox, answers);
   for (const Container& container : answers.containers) {
-    auto pod = names.find(container.pod_sandbox_id());
+    auto sandbox = sandboxes.find(container.pod_sandbox_id());
     snapshot.containers[container.id().substr(0, kShortContainer)] =
-        ContainerOf(container, pod == names.end() ? "" : pod->second, answers);
+        ContainerOf(container, sandbox == sandboxes.end() ? nullptr : sandbox->second, answers);
   }
   for (const ::runtime::v1::Image& image : answers.images) snapshot.images[ShortImageId(image.id())] = ImageOf(image);
   return snapshot;

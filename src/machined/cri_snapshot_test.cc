@@ -42,6 +42,8 @@ TEST(CriSnapshot, TheNewestSandboxIsThePod) {
   answers.container_details["2123456789abcdef"] = {"docker.io/library/web:1", "/var/log/pods/x/main/1.log", 4711};
   answers.container_details["1123456789abcdef"] = {"docker.io/library/web:1", "/var/log/pods/x/main/0.log", 4000};
   (*answers.sandboxes[1].mutable_annotations())["kubernetes.io/config.source"] = "file";
+  (*answers.sandboxes[1].mutable_labels())["app"] = "web";
+  (*answers.containers[2].mutable_labels())["io.kubernetes.container.name"] = "main";
   CriSnapshot snapshot = SnapshotOf(answers);
   ASSERT_EQ(snapshot.pods.size(), 1u);
   const resource::v1::Pod& pod = snapshot.pods["default/web"];
@@ -55,6 +57,9 @@ TEST(CriSnapshot, TheNewestSandboxIsThePod) {
   ASSERT_EQ(snapshot.containers.size(), 4u);
   const resource::v1::Container& running = snapshot.containers["2123456789abc"];
   EXPECT_EQ(running.pod(), "default/web");
+  EXPECT_EQ(pod.labels().at("app"), "web");
+  EXPECT_EQ(running.labels().at("app"), "web");
+  EXPECT_EQ(running.labels().at("io.kubernetes.container.name"), "main");
   EXPECT_EQ(running.restarts(), 1u);
   EXPECT_EQ(running.pid(), 4711);
   EXPECT_EQ(running.log_path(), "/var/log/pods/x/main/1.log");

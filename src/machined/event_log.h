@@ -31,6 +31,7 @@ class EventLog {
   void Add(machine::v1::Event event);  // gives it its id
   // The kept events after `id`, oldest first.
   std::deque<EventPtr> After(uint64_t id) const;
+  uint64_t last_id() const { return last_id_; }
 
   using SubscriptionId = uint64_t;
   SubscriptionId Subscribe(std::function<void(const EventPtr&)> on_event);

@@ -19,7 +19,14 @@ class EventService final : public machine::v1::EventService::CallbackService {
     // An id of another boot means nothing in this one.
     uint64_t after = request->boot_id().empty() || request->boot_id() == api_.boot_id ? request->after_id() : 0;
     api_.node.loop().Post([this, writer, after, follow = request->follow()] {
-      for (const EventPtr& event : api_.events.After(after)) writer->Push(Wrap(event), false);
+      // One that was never given tells nothing: all there is.
+      std::deque<EventPtr> kept = api_.events.After(after > api_.events.last_id() ? 0 : after);
+      bool gap = after > 0 && !kept.empty() && kept.front()->id() > after + 1;
+      for (const EventPtr& event : kept) {
+        StreamEventsResponse response = Wrap(event);
+        if (std::exchange(gap, false)) response.set_lost(event->id() - after - 1);
+        writer->Push(std::move(response), false);
+      }
       if (!follow) return writer->Close(grpc::Status::OK);
       EventLog::SubscriptionId subscription =
           api_.events.Subscribe([this, writer](const EventPtr& event) { writer->Push(Wrap(event)); });

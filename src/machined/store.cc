@@ -1,5 +1,8 @@
 #include "machined/store.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
 #include <cstdlib>
 
 #include "machined/log.h"
@@ -24,12 +27,21 @@ std::vector<const FileDescriptor*> ResourceFiles() {
           v1::Slot::descriptor()->file(),    v1::Kernel::descriptor()->file(), v1::Disk::descriptor()->file()};
 }
 
-// Equal messages of one type have equal bytes: no resource has a map field.
 bool SameContent(const google::protobuf::Message& a, const google::protobuf::Message& b) {
-  return a.SerializeAsString() == b.SerializeAsString();
+  return StableBytes(a) == StableBytes(b);
 }
 
 }  // namespace
+
+std::string StableBytes(const google::protobuf::Message& message) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream out(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&out);
+  coded.SetSerializationDeterministic(true);
+  bool whole = message.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return whole ? bytes : std::string();
+}
 
 const std::vector<const Descriptor*>& ResourceMessages() {
   static const auto* messages = [] {
@@ -94,8 +106,10 @@ absl::Status Store::PutShared(absl::string_view owner, absl::string_view id,
   resource->owner = std::string(owner);
   resource->updated = now;
   resource->body = std::move(body);
+  Change change = {.resource = resource, .version = version_};
+  if (found != resources.end()) change.before = found->second;
   resources[resource->id] = resource;
-  Announce({.resource = resource});
+  Announce(std::move(change));
   return absl::OkStatus();
 }
 
@@ -107,7 +121,7 @@ void Store::Remove(absl::string_view owner, absl::string_view type, absl::string
   ResourcePtr removed = found->second;
   resources->second.erase(found);
   ++version_;
-  Announce({.resource = removed, .removed = true});
+  Announce({.resource = removed, .removed = true, .before = removed, .version = version_});
 }
 
 void Store::RemoveAllBut(absl::string_view owner, const std::string& type,
@@ -143,7 +157,33 @@ Store::SubscriptionId Store::Subscribe(absl::string_view type, std::function<voi
 
 void Store::Unsubscribe(SubscriptionId id) { subscriptions_.erase(id); }
 
-void Store::Announce(const Change& change) {
+absl::optional<std::vector<Change>> Store::ChangesAfter(absl::string_view type, uint64_t version) const {
+  if (version < forgotten_ || version > version_) return absl::nullopt;
+  std::vector<Change> changes;
+  for (const Change& change : remembered_) {
+    if (change.version > version && change.resource->type == type) changes.push_back(change);
+  }
+  return changes;
+}
+
+void Store::Announce(Change change) {
+  remembered_.push_back(change);
+  if (remembered_.size() > kRemembered) {
+    forgotten_ = remembered_.front().version;
+    remembered_.pop_front();
+  }
+  // One at a time: who writes while it is told of a change must not make others hear of the later one first.
+  untold_.push_back(std::move(change));
+  if (std::exchange(telling_, true)) return;
+  while (!untold_.empty()) {
+    Change next = std::move(untold_.front());
+    untold_.pop_front();
+    Tell(next);
+  }
+  telling_ = false;
+}
+
+void Store::Tell(const Change& change) {
   // A subscriber may subscribe, unsubscribe or write while it is told: walk by id, not by iterator.
   for (auto it = subscriptions_.begin(); it != subscriptions_.end();) {
     SubscriptionId id = it->first;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,6 +16,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "base/status.h"
 #include "google/protobuf/message.h"
 
@@ -33,8 +35,10 @@ struct StoredResource {
 using ResourcePtr = std::shared_ptr<const StoredResource>;
 
 struct Change {
-  ResourcePtr resource;
+  ResourcePtr resource;  // of a removed one the last state
   bool removed = false;
+  ResourcePtr before;  // null: it is new
+  uint64_t version = 0;
 };
 
 // The type name in a message's `resource` option; CHECK-fails for a message that is no resource.
@@ -42,6 +46,9 @@ const std::string& ResourceTypeOf(const google::protobuf::Descriptor* descriptor
 
 // Every message that is a resource, in the order of the proto files.
 const std::vector<const google::protobuf::Descriptor*>& ResourceMessages();
+
+// The same for equal messages, whatever order a map in them is in.
+std::string StableBytes(const google::protobuf::Message& message);
 
 // The message of a type; null for a type that there is not.
 const google::protobuf::Descriptor* ResourceMessageOf(absl::string_view type);
@@ -69,7 +76,14 @@ class Store {
 
   bool KnowsType(absl::string_view type) const;
 
-  // Calls `on_change` on the owner thread for each change of `type` until Unsubscribe.
+  // That of the last change.
+  uint64_t version() const { return version_; }
+  // The changes of `type` after that version, oldest first. Nothing when some of them are forgotten: the last 512 of
+  // all types are remembered.
+  static constexpr size_t kRemembered = 512;
+  absl::optional<std::vector<Change>> ChangesAfter(absl::string_view type, uint64_t version) const;
+
+  // Calls `on_change` on the owner thread for each change of `type`, in the order of versions, until Unsubscribe.
   using SubscriptionId = uint64_t;
   SubscriptionId Subscribe(absl::string_view type, std::function<void(const Change&)> on_change);
   void Unsubscribe(SubscriptionId id);
@@ -77,7 +91,8 @@ class Store {
  private:
   absl::Status PutShared(absl::string_view owner, absl::string_view id,
                          std::shared_ptr<const google::protobuf::Message> body);
-  void Announce(const Change& change);
+  void Announce(Change change);
+  void Tell(const Change& change);
   void RemoveAllBut(absl::string_view owner, const std::string& type,
                     const std::function<bool(const std::string&)>& keep);
 
@@ -88,6 +103,10 @@ class Store {
   };
   std::map<SubscriptionId, Subscription> subscriptions_;
   uint64_t version_ = 0;
+  std::deque<Change> remembered_;
+  uint64_t forgotten_ = 0;  // up to this version
+  std::deque<Change> untold_;
+  bool telling_ = false;
   SubscriptionId next_subscription_ = 1;
 };
 

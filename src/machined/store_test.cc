@@ -1,9 +1,11 @@
 #include "machined/store.h"
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "stele/resource/v1/network.pb.h"
 #include "stele/resource/v1/node.pb.h"
+#include "stele/resource/v1/workload.pb.h"
 
 namespace stele::machined {
 namespace {
@@ -75,6 +77,50 @@ TEST(Store, SubscriberMayUnsubscribeItselfAndOthersWhileTold) {
   ASSERT_TRUE(store.Put("m", "1", MountAt("/a")).ok());
   ASSERT_TRUE(store.Put("m", "1", MountAt("/b")).ok());
   EXPECT_EQ(told, 1);
+}
+
+TEST(Store, WhoWritesWhileToldMakesNobodyHearOfTheLaterFirst) {
+  Store store;
+  std::vector<uint64_t> heard;
+  store.Subscribe("mounts", [&](const Change& change) {
+    if (change.resource->id != "1") return;
+    ASSERT_TRUE(store.Put("m", "2", MountAt("/b")).ok());
+  });
+  store.Subscribe("mounts", [&](const Change& change) { heard.push_back(change.version); });
+  ASSERT_TRUE(store.Put("m", "1", MountAt("/a")).ok());
+  EXPECT_THAT(heard, testing::ElementsAre(1, 2));
+}
+
+TEST(Store, RemembersItsLastChanges) {
+  Store store;
+  ASSERT_TRUE(store.Put("m", "1", MountAt("/a")).ok());
+  uint64_t begin = store.version();
+  ASSERT_TRUE(store.Put("m", "1", MountAt("/b")).ok());
+  ASSERT_TRUE(store.Put("m", "hostname", Hostname()).ok());  // of another type
+  store.Remove("m", "mounts", "1");
+  auto changes = store.ChangesAfter("mounts", begin);
+  ASSERT_TRUE(changes.has_value());
+  ASSERT_EQ(changes->size(), 2u);
+  EXPECT_EQ(static_cast<const Mount&>(*(*changes)[0].before->body).target(), "/a");
+  EXPECT_TRUE((*changes)[1].removed);
+  EXPECT_EQ((*changes)[1].version, store.version());
+  EXPECT_EQ(store.ChangesAfter("mounts", store.version())->size(), 0u);
+  EXPECT_FALSE(store.ChangesAfter("mounts", store.version() + 1).has_value());
+  EXPECT_EQ(store.ChangesAfter("mounts", 0)->size(), 3u);
+  for (size_t i = 0; i < Store::kRemembered; ++i) ASSERT_TRUE(store.Put("m", "9", MountAt(absl::StrCat(i))).ok());
+  EXPECT_FALSE(store.ChangesAfter("mounts", begin).has_value());
+  EXPECT_EQ(store.ChangesAfter("mounts", store.version() - Store::kRemembered)->size(), Store::kRemembered);
+}
+
+TEST(Store, AMapInAnotherOrderIsNoChange) {
+  Store store;
+  resource::v1::Pod one, two;
+  for (int i = 0; i < 50; ++i) (*one.mutable_labels())[absl::StrCat(i)] = "x";
+  for (int i = 49; i >= 0; --i) (*two.mutable_labels())[absl::StrCat(i)] = "x";
+  ASSERT_TRUE(store.Put("m", "1", one).ok());
+  uint64_t version = store.version();
+  ASSERT_TRUE(store.Put("m", "1", two).ok());
+  EXPECT_EQ(store.version(), version);
 }
 
 TEST(Store, KnowsTheTypesOfTheProtosAndNoOthers) {

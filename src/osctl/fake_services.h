@@ -72,7 +72,9 @@ class FakeResources : public v1::ResourceService::Service {
   // has one resource more, and ends well.
   grpc::Status Watch(grpc::ServerContext*, const v1::WatchRequest* request,
                      grpc::ServerWriter<v1::WatchResponse>* writer) override {
+    if (state_->cursors) state_->Record("watch " + request->cursor());
     std::lock_guard<std::mutex> lock(state_->mutex);
+    if (!request->cursor().empty()) return {grpc::StatusCode::OUT_OF_RANGE, "the cursor is too old"};
     auto& resources = state_->resources[request->type()];
     v1::WatchResponse response;
     for (const auto& [id, resource] : resources) {
@@ -80,6 +82,7 @@ class FakeResources : public v1::ResourceService::Service {
       writer->Write(response);
     }
     response.set_synced(true);
+    if (state_->cursors) response.set_cursor("a:1");
     writer->Write(response);
     if (++watches_ > 1) return grpc::Status::OK;
     resources.erase(resources.begin());

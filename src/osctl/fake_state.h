@@ -56,6 +56,7 @@ struct FakeState {
   std::string log;                    // of every service
   size_t break_log_after = SIZE_MAX;  // bytes of one call, after which it ends with UNAVAILABLE
   int broken_logs = 0;                // how often it did
+  bool cursors = false;               // a watch gives a cursor, and takes none
   std::vector<v1::Event> events;
   std::vector<v1::FileEntry> files;     // of every list
   std::vector<v1::Omission> omissions;  // of every answer about files

@@ -91,6 +91,22 @@ TEST_F(CommandsTest, WatchGoesOnAfterALostConnection) {
               ElementsAre("CHANGE ID", "ADDED containerd", "ADDED kubelet", "ADDED zz-new", "DELETED containerd"));
 }
 
+TEST_F(CommandsTest, WatchGoesOnFromItsCursor) {
+  PutServices();
+  node_->state().cursors = true;
+  Outcome run = Osctl({"get", "services", "-w", "-o", "json"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  // The first attempt breaks, the second goes on from its cursor and is told that it is too old, the third is all there
+  // is.
+  EXPECT_THAT(node_->state().calls, ElementsAre("watch ", "watch a:1", "watch "));
+  EXPECT_THAT(run.out, HasSubstr("{\"change\":\"ADDED\",\"resource\":{\"type\":\"services\",\"id\":\"zz-new\""));
+  EXPECT_THAT(run.out, HasSubstr("{\"change\":\"DELETED\",\"cursor\":\"a:1\""));
+  Outcome given = Osctl({"get", "services", "-w", "--resume", "b:7"});
+  EXPECT_NE(given.code, 0);
+  EXPECT_THAT(given.err, HasSubstr("too old"));
+  EXPECT_EQ(Osctl({"get", "services", "--resume", "b:7"}).code, 2);
+}
+
 TEST_F(CommandsTest, SeveralNodesHaveAColumn) {
   PutServices();
   std::unique_ptr<FakeNode> other = StartNode();
@@ -181,6 +197,8 @@ TEST_F(CommandsTest, Events) {
   node_->state().events.push_back(event);
   EXPECT_EQ(Osctl({"events"}).out, "2023-11-14T22:13:20Z  Warning  service/kubelet           running?[2J\n");
   EXPECT_THAT(Osctl({"events", "-o", "json"}).out, HasSubstr("\"severity\":\"SEVERITY_WARNING\""));
+  EXPECT_EQ(Osctl({"events", "--after", "1"}).out, "");
+  EXPECT_EQ(Osctl({"events", "--after", "one"}).code, 2);
 }
 
 TEST_F(CommandsTest, Services) {

@@ -1,9 +1,11 @@
 // osctl events: what happened on the nodes.
 #include <memory>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "osctl/client/follow.h"
 #include "osctl/commands/commands.h"
+#include "osctl/failure.h"
 #include "osctl/output/format.h"
 #include "osctl/output/humanize.h"
 #include "osctl/output/resource.h"
@@ -18,6 +20,8 @@ using stele::machine::v1::StreamEventsResponse;
 
 struct Options {
   bool follow = false;
+  std::string after;
+  std::string boot;
   std::string output = "table";
 };
 
@@ -34,23 +38,31 @@ std::string EventLine(const Event& event) {
   return line + "\n";
 }
 
-std::string Render(const Event& event, const Node& node, Session& session, const Options& options) {
+std::string Render(const StreamEventsResponse& response, const Node& node, Session& session, const Options& options) {
+  const Event& event = response.event();
   if (!IsStructured(options.output)) return session.Prefix(node) + EventLine(event);
   Value value = Value::Map();
   if (session.several_nodes()) value.Add("node", Value::String(node.name()));
   Value fields = FromProto(event);
   for (const auto& [key, field] : fields.items()) value.Add(key, field);
+  value.Add("bootId", Value::String(response.boot_id()));
   return options.output == "json" ? ToJson(value, Layout::kOneLine) : "---\n" + ToYaml(value);
 }
 
-absl::Status StreamNode(Node& node, Session& session, const Options& options) {
+absl::Status StreamNode(Node& node, Session& session, const Options& options, uint64_t after) {
   StreamEventsRequest request;
   request.set_follow(options.follow);
+  request.set_after_id(after);
+  request.set_boot_id(options.boot);
   return Follow(node, session.console(), session.follow_patience(), [&](const std::function<void()>& alive) {
     return node.Stream<StreamEventsRequest, StreamEventsResponse>(
         method::kStreamEvents, request, [&](const StreamEventsResponse& response) {
           alive();
-          session.console().Out(Render(response.event(), node, session, options));
+          if (response.lost() != 0) {
+            session.console().Err(
+                absl::StrCat("osctl: ", node.name(), ": ", response.lost(), " events between are no longer kept\n"));
+          }
+          session.console().Out(Render(response, node, session, options));
           request.set_after_id(response.event().id());
           request.set_boot_id(response.boot_id());
           return absl::OkStatus();
@@ -65,13 +77,20 @@ Command EventsCommand() {
   Command command;
   command.name = "events";
   command.summary = "shows what happened on the nodes";
-  command.description = "The node keeps the last 1,024. json is one object a line.";
+  command.description =
+      "The node keeps the last 1,024 of the boot. json is one object a line, with the id and boot that --after and\n"
+      "--boot take: what was seen is not shown again, also when machined was restarted meanwhile.";
   command.arguments = {
       {"-f,--follow", "", "go on as things happen", &options->follow},
+      {"--after", "ID", "only those after this one", &options->after},
+      {"--boot", "BOOT-ID", "the boot that --after is of; in another one all count as new", &options->boot},
       OutputArgument(&options->output, {"table", "json", "yaml"}),
   };
   command.run = [options](Session& session) {
-    return session.ForEachNode("events", [&](Node& node) { return StreamNode(node, session, *options); });
+    uint64_t after = 0;
+    if (!options->after.empty() && !absl::SimpleAtoi(options->after, &after))
+      return session.Report("", UsageError(absl::StrCat("--after: ", options->after, " is no event's id")));
+    return session.ForEachNode("events", [&](Node& node) { return StreamNode(node, session, *options, after); });
   };
   return command;
 }

@@ -33,6 +33,7 @@ absl::StatusOr<std::vector<Resource>> Fetch(Node& node, const GetOptions& option
     ListRequest request;
     request.set_type(options.type);
     request.set_field_selector(options.field_selector);
+    request.set_label_selector(options.label_selector);
     ASSIGN_OR_RETURN(auto response, node.Call(method::kList, request));
     resources.assign(response.resources().begin(), response.resources().end());
     std::stable_sort(resources.begin(), resources.end(),
@@ -111,8 +112,9 @@ ExitCode Get(Session& session, GetOptions options) {
   // An unknown name goes to the node as it is: a newer one may know it.
   options.known = FindResourceType(options.type);
   if (options.known != nullptr) options.type = options.known->name;
-  if (!options.field_selector.empty() && !options.ids.empty())
-    return session.Report("", UsageError("either IDs or --field-selector"));
+  bool selects = !options.field_selector.empty() || !options.label_selector.empty();
+  if (selects && !options.ids.empty()) return session.Report("", UsageError("either IDs or a selector"));
+  if (!options.resume.empty() && !options.watch) return session.Report("", UsageError("--resume is for --watch"));
   if (!options.watch) return GetOnce(session, options);
   if (options.ids.size() > 1) return session.Report("", UsageError("-w takes one ID at most"));
   return Watch(session, options);
@@ -143,12 +145,16 @@ Command GetCommand() {
       "several resources under `items`; jsonpath=TEMPLATE picks from it as kubectl's does:\n"
       "`osctl get services -o jsonpath='{range .items[*]}{.id}{\"\\t\"}{.body.pid}{\"\\n\"}{end}'`.\n"
       "--field-selector takes conditions on a resource's fields, which the node checks: `state=running,pid!=0`,\n"
-      "`remote=*:443`. Enums without their prefix, * stands for anything.");
+      "`remote=*:443`. Enums without their prefix, * stands for anything. -l takes conditions on labels, as kubectl's\n"
+      "does: `app=web,tier in (front,back),!canary`. A watch in json shows a cursor with each change, from which\n"
+      "--resume goes on; one that is too old is refused: watch again without it.");
   command.arguments = {
       {"", "TYPE", "the type, or a short name of it", &options->type, Presence::kRequired, Completion::kResourceType},
       {"", "ID", "only these", &options->ids, Presence::kOptional, Completion::kResourceId},
       {"-w,--watch", "", "go on, with a line for each change", &options->watch},
       {"--field-selector", "FIELD=VALUE,…", "only those of which this holds", &options->field_selector},
+      {"-l,--selector", "KEY=VALUE,…", "only those whose labels are so", &options->label_selector},
+      {"--resume", "CURSOR", "with -w: only what changed since", &options->resume},
       OutputArgument(&options->output),
   };
   command.run = [options](Session& session) { return Get(session, *options); };

@@ -17,6 +17,8 @@ struct GetOptions {
   bool watch = false;
   std::string output = "table";
   std::string field_selector;
+  std::string label_selector;
+  std::string resume;                   // a cursor that a watch in JSON showed
   const ResourceType* known = nullptr;  // nullptr: a type that this osctl does not know
 };
 

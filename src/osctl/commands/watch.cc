@@ -27,13 +27,14 @@ class ChangePrinter {
         several_(session.several_nodes()),
         table_(Headers()) {}
 
-  void Add(absl::string_view change, const std::string& node, const Resource& resource) {
+  void Add(absl::string_view change, const std::string& node, const Resource& resource, const std::string& cursor) {
     std::lock_guard<std::mutex> lock(mutex_);
     if (options_.output == "name") {
       pending_ += absl::StrCat(options_.type, "/", resource.id(), "\n");
     } else if (IsStructured(options_.output)) {
       Value value = Value::Map();
       value.Add("change", Value::String(change));
+      if (!cursor.empty()) value.Add("cursor", Value::String(cursor));
       value.Add("resource", ResourceValue(resource, several_ ? node : ""));
       if (options_.output == "json") {
         pending_ += ToJson(value, Layout::kOneLine);
@@ -77,12 +78,19 @@ class NodeView {
  public:
   NodeView(std::string node, ChangePrinter* printer) : node_(std::move(node)), printer_(printer) {}
 
-  void Begin() {
+  // Where the watch may go on; empty: from the beginning.
+  const std::string& cursor() const { return cursor_; }
+
+  // A watch begins, after the cursor if there is one.
+  void Begin(const std::string& cursor) {
+    cursor_ = cursor;
+    resumed_ = !cursor.empty();
     synced_ = false;
     seen_.clear();
   }
 
   void Apply(const WatchResponse& response) {
+    if (!response.cursor().empty()) cursor_ = response.cursor();
     switch (response.change_case()) {
       case WatchResponse::kUpdated:
         Update(response.updated());
@@ -93,6 +101,8 @@ class NodeView {
       case WatchResponse::kSynced:
         Sync();
         break;
+      case WatchResponse::kBookmark:
+        return;
       case WatchResponse::CHANGE_NOT_SET:
         return;  // of a newer node
     }
@@ -106,23 +116,24 @@ class NodeView {
     auto [known, added] = known_.try_emplace(resource.id(), resource);
     if (!added && known->second.body().value() == resource.body().value()) return;
     known->second = resource;
-    printer_->Add(added ? "ADDED" : "MODIFIED", node_, resource);
+    printer_->Add(added ? "ADDED" : "MODIFIED", node_, resource, cursor_);
   }
 
   void Remove(const Resource& resource) {
     known_.erase(resource.id());
-    printer_->Add("DELETED", node_, resource);
+    printer_->Add("DELETED", node_, resource, cursor_);
   }
 
-  // What was known and did not come again is gone.
+  // What was known and did not come again is gone, unless only changes came.
   void Sync() {
     synced_ = true;
+    if (resumed_) return;
     for (auto it = known_.begin(); it != known_.end();) {
       if (seen_.count(it->first) != 0) {
         ++it;
         continue;
       }
-      printer_->Add("DELETED", node_, it->second);
+      printer_->Add("DELETED", node_, it->second, cursor_);
       it = known_.erase(it);
     }
   }
@@ -131,6 +142,8 @@ class NodeView {
   ChangePrinter* printer_;
   std::map<std::string, Resource> known_;
   std::set<std::string> seen_;
+  std::string cursor_;
+  bool resumed_ = false;
   bool synced_ = false;
 };
 
@@ -139,17 +152,24 @@ absl::Status WatchNode(Node& node, Session& session, const GetOptions& options, 
   request.set_type(options.type);
   if (!options.ids.empty()) request.set_id(options.ids.front());
   request.set_field_selector(options.field_selector);
+  request.set_label_selector(options.label_selector);
+  request.set_cursor(options.resume);
   NodeView view(node.name(), printer);
   return Follow(node, session.console(), session.follow_patience(), [&](const std::function<void()>& alive) {
-    view.Begin();
+    view.Begin(request.cursor());
     absl::Status status =
         node.Stream<WatchRequest, WatchResponse>(method::kWatch, request, [&](const WatchResponse& r) {
           alive();
           view.Apply(r);
           return absl::OkStatus();
         });
+    // The cursor that somebody gave is too old: they must know. One of ours is, after a restart of machined: then all
+    // there is comes again, and what is known is not shown twice.
+    bool too_old = absl::IsOutOfRange(status);
+    if (too_old && request.cursor() == options.resume) return status;
+    request.set_cursor(too_old ? "" : view.cursor());
     // "Too slow": the node asks us to begin again, which is what a lost connection does.
-    return absl::IsResourceExhausted(status) ? absl::UnavailableError(status.message()) : status;
+    return too_old || absl::IsResourceExhausted(status) ? absl::UnavailableError(status.message()) : status;
   });
 }
 
