@@ -86,17 +86,28 @@ std::string CheckCaPem(const std::string& pem) {
   return "";
 }
 
-std::string CheckServerCertificatePem(const std::string& pem) {
+namespace {
+
+std::string CheckChain(const std::string& pem, int purpose, const char* whom) {
   std::vector<Certificate> certificates;
   if (std::string wrong = ReadAll(pem, &certificates); !wrong.empty()) return wrong;
-  if (X509_check_purpose(certificates[0].get(), X509_PURPOSE_SSL_SERVER, 0) != 1) {
-    return "the first certificate is not for a TLS server";
-  }
+  if (X509_check_purpose(certificates[0].get(), purpose, 0) != 1)
+    return absl::StrCat("the first certificate is not for a TLS ", whom);
   for (size_t i = 0; i < certificates.size(); ++i) {
     if (std::string wrong = CheckStrength(certificates[i].get()); !wrong.empty())
       return absl::StrCat("certificate ", i + 1, ": ", wrong);
   }
   return "";
+}
+
+}  // namespace
+
+std::string CheckServerCertificatePem(const std::string& pem) {
+  return CheckChain(pem, X509_PURPOSE_SSL_SERVER, "server");
+}
+
+std::string CheckClientCertificatePem(const std::string& pem) {
+  return CheckChain(pem, X509_PURPOSE_SSL_CLIENT, "client");
 }
 
 std::string CheckKeyPem(const std::string& pem) {

@@ -9,6 +9,8 @@ namespace stele::config {
 std::string CheckCaPem(const std::string& pem);
 // A server's certificate first, then any intermediate ones.
 std::string CheckServerCertificatePem(const std::string& pem);
+// A client's certificate first, then any intermediate ones.
+std::string CheckClientCertificatePem(const std::string& pem);
 // A private key without a passphrase.
 std::string CheckKeyPem(const std::string& pem);
 // Whether the key is that of the first certificate. Both must have passed their checks.

@@ -6,12 +6,15 @@
 #include "config/check_address.h"
 #include "config/check_name.h"
 #include "config/check_pem.h"
+#include "config/sink_endpoint.h"
 #include "config/yaml_outline.h"
 
 namespace stele::config {
 namespace {
 
 using google::protobuf::RepeatedPtrField;
+
+constexpr int kMaxLogSinks = 4;
 
 class Checker {
  public:
@@ -31,6 +34,7 @@ class Checker {
       Report("upgrade.deadline", "expected 60 to 3600 seconds");
     }
     if (config_.upgrade().drain_timeout() > 3600) Report("upgrade.drainTimeout", "expected at most 3600 seconds");
+    CheckLogging();
     SortProblems(&problems_);
     return std::move(problems_);
   }
@@ -175,6 +179,46 @@ class Checker {
     }
     // An installed node finds its disk by itself; until then the disk must not be used.
     if (!config_.storage().disk().empty()) Report("storage.disk", "exclude each other: install and storage.disk");
+  }
+
+  void CheckLogging() {
+    const auto& sinks = config_.logging().sinks();
+    if (sinks.size() > kMaxLogSinks) Report("logging.sinks", absl::StrCat("at most ", kMaxLogSinks, " sinks"));
+    std::set<std::string> names;
+    for (int i = 0; i < sinks.size(); ++i) {
+      std::string path = absl::StrCat("logging.sinks[", i, "]");
+      Judge(path + ".name", CheckDnsLabel(sinks[i].name()));
+      if (!names.insert(sinks[i].name()).second) Report(path + ".name", "is the name of another sink, too");
+      CheckLogSink(path, sinks[i]);
+    }
+  }
+
+  void CheckLogSink(const std::string& path, const v1::LogSinkConfig& sink) {
+    absl::StatusOr<SinkEndpoint> endpoint = ParseSinkEndpoint(sink.endpoint());
+    if (!endpoint.ok()) Report(path + ".endpoint", std::string(endpoint.status().message()));
+    bool json = sink.format().empty() || sink.format() == "json";
+    if (!json && sink.format() != "rfc5424") Report(path + ".format", "expected json or rfc5424");
+    if (json && endpoint.ok() && endpoint->protocol == "udp")
+      Report(path + ".format", "lines of JSON need a stream: tcp or tls, or rfc5424 over udp");
+    for (int i = 0; i < sink.sources_size(); ++i) {
+      Judge(absl::StrCat(path, ".sources[", i, "]"), CheckDnsLabel(sink.sources(i)));
+    }
+    bool tls = endpoint.ok() && endpoint->protocol == "tls";
+    for (const auto& [name, value] :
+         {std::pair("ca", sink.ca()), std::pair("certificate", sink.certificate()), std::pair("key", sink.key())}) {
+      if (endpoint.ok() && !tls && !value.empty())
+        Report(absl::StrCat(path, ".", name), "is for tls, and the endpoint is not");
+    }
+    if (!sink.ca().empty()) Judge(path + ".ca", CheckCaPem(sink.ca()));
+    if (sink.certificate().empty() != sink.key().empty())
+      return Report(path, "has one of certificate and key: both belong together");
+    if (sink.certificate().empty()) return;
+    std::string certificate = CheckClientCertificatePem(sink.certificate());
+    std::string key = CheckKeyPem(sink.key());
+    Judge(path + ".certificate", certificate);
+    Judge(path + ".key", key);
+    if (certificate.empty() && key.empty() && !KeyMatches(sink.key(), sink.certificate()))
+      Report(path + ".key", "is not the key of the certificate");
   }
 
   // True when the inner text is YAML. Its lines count from its own first.

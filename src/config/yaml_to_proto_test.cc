@@ -197,7 +197,7 @@ TEST(ParseYaml, RefusesWhatIsNotText) {
 TEST(ParseYaml, BoundsDepthNodesAndBytes) {
   EXPECT_THAT(ProblemsOf(WithHead("x: " + std::string(900, '['))),
               ElementsAre("4:1: x: unknown key 'x'; known here: apiVersion, kind, api, network, time, storage, "
-                          "kubelet, upgrade, install",
+                          "kubelet, upgrade, install, logging",
                           "4:35: x: nested deeper than 32 levels"));
   std::string many = "time: {servers: [";
   for (int i = 0; i < 20'001; ++i) many += "a,";
@@ -217,8 +217,9 @@ TEST(ParseYaml, KnowsASpellingMistake) {
   EXPECT_EQ(reason("netwrok"), "unknown key 'netwrok'; did you mean 'network'?");
   EXPECT_EQ(reason("Storage"), "unknown key 'Storage'; did you mean 'storage'?");
   EXPECT_EQ(reason("api_version"), "unknown key 'api_version'; did you mean 'apiVersion'?");
-  EXPECT_EQ(reason("x"),
-            "unknown key 'x'; known here: apiVersion, kind, api, network, time, storage, kubelet, upgrade, install");
+  EXPECT_EQ(
+      reason("x"),
+      "unknown key 'x'; known here: apiVersion, kind, api, network, time, storage, kubelet, upgrade, install, logging");
 }
 
 }  // namespace

@@ -126,6 +126,16 @@ Lines TellUpgrade(const MachineConfig& from, const MachineConfig& to) {
   return Same(from.upgrade(), to.upgrade()) ? Lines() : Lines{"judge upgrades by other rules, one under way too"};
 }
 
+std::map<std::string, config::v1::LogSinkConfig> Sinks(const MachineConfig& config) {
+  std::map<std::string, config::v1::LogSinkConfig> sinks;
+  for (const auto& sink : config.logging().sinks()) sinks[sink.name()] = sink;
+  return sinks;
+}
+
+Lines TellLogging(const MachineConfig& from, const MachineConfig& to) {
+  return TellNamed(Sinks(from), Sinks(to), "forward logs to", "forward logs otherwise to", "forward no logs to");
+}
+
 // Everything that a configuration can change: a row for each kind of change, in the order they are done. What a service
 // has to do is not guessed here: its spec and files, before and after, are compared behind the table.
 struct Row {
@@ -150,6 +160,7 @@ const std::vector<Row>& Table() {
        ChangeNeed::kNothing,
        TellKubelet},
       {{"upgrade"}, ChangeNeed::kNothing, TellUpgrade},
+      {{"logging"}, ChangeNeed::kNothing, TellLogging},
       // They have one value each.
       {{"apiVersion", "kind"},
        ChangeNeed::kNothing,

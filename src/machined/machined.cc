@@ -29,6 +29,7 @@
 #include "machined/install/install_controller.h"
 #include "machined/install/install_runner.h"
 #include "machined/log.h"
+#include "machined/log_sinks/log_sinks_controller.h"
 #include "machined/log_store.h"
 #include "machined/phase_board.h"
 #include "machined/probe.h"
@@ -239,6 +240,7 @@ absl::Status Run() {
   controllers.push_back(std::make_unique<InstallController>(installs, config, boots, InstallController::Places()));
   controllers.push_back(std::move(upgrades_owned));
   controllers.push_back(std::move(fetches_owned));
+  controllers.push_back(std::make_unique<LogSinksController>(logs, LogSinksController::Options{.boot_id = boot_id}));
   for (std::unique_ptr<Controller>& controller : AllControllers()) controllers.push_back(std::move(controller));
 
   // The API before the controllers: a node without network, disk or configuration answers.

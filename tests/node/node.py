@@ -90,6 +90,7 @@ class Node:
             if (BIN / name).exists():
                 self.install(BIN / name, f"/usr/lib/stele/{name}")
         (self.root / "usr/lib/stele/reaper").symlink_to("applets")
+        (self.root / "usr/lib/stele/forward").symlink_to("machined")
         for path, program in self.programs.items():
             self.install(program, path)
         self._make_keys()

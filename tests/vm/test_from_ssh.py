@@ -16,7 +16,7 @@ ROWS = [match.groupdict() for match in ROW.finditer((harness.TOP / "docs/from-ss
 SILENT = ("service ", "container ", "archive ", "support ", "capture ", "reboot ", "shutdown ", "apply ", "edit ", "patch ", "config diff ", "config validate ")
 FOLLOWS = ("-w", "-f")  # of get and logs: until somebody ends it
 # What a virtual machine need not have.
-MAY_BE_EMPTY = {"usbdevices", "sensors", "watchdogs", "diskhealth", "neighbours"}
+MAY_BE_EMPTY = {"logsinks", "usbdevices", "sensors", "watchdogs", "diskhealth", "neighbours"}
 
 
 @pytest.fixture(scope="module")
