@@ -253,5 +253,29 @@ TEST_F(LogSegments, KilledWritersLoseAndDoubleNothing) {
   EXPECT_TRUE(all == Lines(1, kLines)) << all.size() << " bytes after " << kills << " kills";
 }
 
+// Its own segment and the next ones are rotated away while it waits.
+TEST_F(LogSegments, AReaderLeftFarBehindLearnsWhatItMissed) {
+  absl::StatusOr<LogWriter> writer = LogWriter::Open(directory_);
+  ASSERT_TRUE(writer.ok());
+  Write(*writer, "first\n");
+  std::unique_ptr<SegmentReader> reader = Reader();
+  absl::StatusOr<LogChunk> chunk = reader->Next();
+  ASSERT_TRUE(chunk.ok());
+  EXPECT_EQ(chunk->data.view(), "first\n");
+  std::string line(99, 'x');
+  line += '\n';
+  uint64_t written = 0, got = 0, lost = 0;
+  for (; written < 10 * LogWriter::kSegmentSize; written += line.size()) Write(*writer, line);
+  while (true) {
+    chunk = reader->Next();
+    ASSERT_TRUE(chunk.ok()) << chunk.status();
+    lost += chunk->lost_bytes;
+    got += chunk->data.size();
+    if (chunk->data.size() == 0 && chunk->lost_bytes == 0) break;
+  }
+  EXPECT_GT(lost, 0u);
+  EXPECT_EQ(got + lost, written);
+}
+
 }  // namespace
 }  // namespace stele::machined
