@@ -44,21 +44,25 @@ void Console::Err(absl::string_view text) {
   ShowStatus();
 }
 
-void Console::Status(absl::string_view line) {
+void Console::Status(absl::string_view line) { SetLine(&status_, line); }
+
+void Console::Background(absl::string_view line) { SetLine(&background_, line); }
+
+void Console::SetLine(std::string* which, absl::string_view line) {
   if (!ErrIsTerminal()) return;
   std::lock_guard<std::mutex> lock(mutex_);
   if (line.empty()) HideStatus();
   // The last column stays free: a terminal would wrap behind it.
-  status_ = std::string(Cut(line, Columns(err_) - 1));
+  *which = std::string(Cut(line, Columns(err_) - 1));
   ShowStatus();
 }
 
 void Console::HideStatus() {
-  if (!status_.empty()) WriteAll(err_, "\r\x1b[K").IgnoreError();  // as in Err
+  if (!Shown().empty()) WriteAll(err_, "\r\x1b[K").IgnoreError();  // as in Err
 }
 
 void Console::ShowStatus() {
-  if (!status_.empty()) WriteAll(err_, absl::StrCat("\r", status_, "\x1b[K")).IgnoreError();  // as in Err
+  if (!Shown().empty()) WriteAll(err_, absl::StrCat("\r", Shown(), "\x1b[K")).IgnoreError();  // as in Err
 }
 
 bool Console::Confirm(absl::string_view question) {

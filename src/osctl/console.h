@@ -18,6 +18,8 @@ class Console {
   // One line at the bottom of a terminal that is written over again: how far something is. What Out and
   // Err print appears above it. Cut to the terminal's width; empty takes it away. Nothing off a terminal.
   void Status(absl::string_view line);
+  // What that line shows while nothing else is there to show.
+  void Background(absl::string_view line);
   // One line "question [y/N] " on err, one line read from in.
   bool Confirm(absl::string_view question);
 
@@ -28,13 +30,15 @@ class Console {
   bool ErrIsTerminal() const;
 
  private:
+  void SetLine(std::string* which, absl::string_view line);
+  const std::string& Shown() const { return status_.empty() ? background_ : status_; }
   // With the lock held.
   void HideStatus();
   void ShowStatus();
 
   std::mutex mutex_;
   int in_, out_, err_;
-  std::string status_;
+  std::string status_, background_;
 };
 
 }  // namespace stele::osctl

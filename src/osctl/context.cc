@@ -8,6 +8,7 @@
 #include "config/proto_to_yaml.h"
 #include "config/yaml_to_proto.h"
 #include "osctl/failure.h"
+#include "osctl/suggest.h"
 
 namespace stele::osctl {
 namespace {
@@ -57,7 +58,11 @@ absl::StatusOr<ClientConfig> LoadContexts(const std::string& path) {
   absl::StatusOr<std::string> yaml = ReadFile(path);
   if (absl::IsNotFound(yaml.status())) return config;
   if (!yaml.ok()) return LocalError(absl::StrCat("contexts: ", yaml.status().message()), "mend its permissions");
-  std::vector<stele::config::Problem> problems = stele::config::ParseYaml(*yaml, {}, &config);
+  // An inventory of thousands of nodes is longer than a node's configuration may be.
+  stele::config::ParseOptions bounds;
+  bounds.max_bytes = 16 << 20;
+  bounds.max_nodes = 1'000'000;
+  std::vector<stele::config::Problem> problems = stele::config::ParseYaml(*yaml, bounds, &config);
   if (problems.empty() && (config.api_version() != kApiVersion || config.kind() != kKind)) {
     problems.push_back({1, 1, "kind", absl::StrCat("expected apiVersion: ", kApiVersion, " and kind: ", kKind)});
   }
@@ -96,7 +101,8 @@ absl::StatusOr<ClientContext> SelectContext(const ClientConfig& config, const st
     return LocalError(absl::StrCat("no current context in ", path),
                       absl::StrCat("choose with --context or `osctl context use`: ", list));
   }
-  return LocalError(absl::StrCat("no context '", wanted, "' in ", path), absl::StrCat("known are ", list));
+  return LocalError(absl::StrCat("no context '", wanted, "' in ", path, DidYouMean(wanted, known)),
+                    absl::StrCat("known are ", list));
 }
 
 absl::StatusOr<ClientKeys> LoadKeys(const ClientContext& context, const std::string& config_path) {

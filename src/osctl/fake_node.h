@@ -80,15 +80,16 @@ inline Outcome RunOsctl(const std::vector<std::string>& words, const std::map<st
 
 inline Validity ValidNow() { return {absl::Now() - absl::Hours(1), absl::Now() + absl::Hours(1)}; }
 
-// Serves until it is destroyed. On port 0 it finds a free one.
+// Serves until it is destroyed. On port 0 it finds a free one; on host 0.0.0.0 it is a node at each address of
+// 127.0.0.0/8.
 class FakeNode {
  public:
-  FakeNode(const KeyPair& server, const std::string& client_ca, int port = 0) {
+  FakeNode(const KeyPair& server, const std::string& client_ca, int port = 0, const std::string& host = "127.0.0.1") {
     grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
     options.pem_root_certs = client_ca;
     options.pem_key_cert_pairs.push_back({server.key, server.certificate});
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(absl::StrCat("127.0.0.1:", port), grpc::SslServerCredentials(options), &port_);
+    builder.AddListeningPort(absl::StrCat(host, ":", port), grpc::SslServerCredentials(options), &port_);
     for (grpc::Service* service :
          std::initializer_list<grpc::Service*>{&system_, &resources_, &services_, &logs_, &events_, &config_, &files_,
                                                &images_, &containers_, &upgrade_, &install_, &network_}) {

@@ -22,6 +22,11 @@ class FakeSystem : public v1::SystemService::Service {
  public:
   explicit FakeSystem(FakeState* state) : state_(state) {}
   grpc::Status Version(grpc::ServerContext*, const v1::VersionRequest*, v1::VersionResponse* response) override {
+    int now = ++state_->versions_now;
+    for (int most = state_->versions_most; most < now && !state_->versions_most.compare_exchange_weak(most, now);) {
+    }
+    absl::SleepFor(state_->version_takes);
+    --state_->versions_now;
     std::lock_guard<std::mutex> lock(state_->mutex);
     response->set_stele("0.1.0");
     response->set_kernel("6.12.0");

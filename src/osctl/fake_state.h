@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "stele/machine/v1/event_service.pb.h"
 #include "stele/machine/v1/file_service.pb.h"
@@ -49,6 +50,9 @@ struct FakeNet {
 
 // What the services answer with, and what they were asked. Guarded by `mutex`.
 struct FakeState {
+  // How long Version takes, and how many were under way at once. Set before the first call.
+  absl::Duration version_takes = absl::ZeroDuration();
+  std::atomic<int> versions_now = 0, versions_most = 0;
   std::mutex mutex;
   std::map<std::string, std::map<std::string, v1::Resource>> resources;  // type, id
   std::vector<std::string> calls;

@@ -145,7 +145,7 @@ TEST_F(GenTest, NodeWritesEverything) {
   EXPECT_EQ(config.api().client_ca(), *ReadFile(keys() + "/client-ca.crt"));
   EXPECT_EQ(Verify(*ReadFile(keys() + "/server-ca.crt"), config.api().certificate(), X509_PURPOSE_SSL_SERVER),
             X509_V_OK);
-  EXPECT_EQ(Osctl({"context", "list"}).out, "CURRENT  NAME  ENDPOINTS\n*        demo  127.0.0.1\n");
+  EXPECT_EQ(Osctl({"context", "list"}).out, "CURRENT  NAME  NODES  ENDPOINTS\n*        demo  1      127.0.0.1\n");
 }
 
 TEST_F(GenTest, ASecondNodeJoinsTheFirst) {
@@ -211,7 +211,7 @@ TEST_F(GenTest, ContextsAreManaged) {
             0);
   EXPECT_EQ(Osctl({"context", "use", "two"}).code, 0);
   EXPECT_EQ(Osctl({"context", "list"}).out,
-            "CURRENT  NAME  ENDPOINTS\n         one   10.0.0.1\n*        two   10.0.0.2\n");
+            "CURRENT  NAME  NODES  ENDPOINTS\n         one   1      10.0.0.1\n*        two   1      10.0.0.2\n");
   Outcome show = Osctl({"context", "show"});
   EXPECT_THAT(show.out, HasSubstr("name: two\n"));
   EXPECT_THAT(show.out, HasSubstr("role: admin\n"));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -12,6 +13,7 @@
 #include "osctl/console.h"
 #include "osctl/context.h"
 #include "osctl/exit_code.h"
+#include "osctl/inventory.h"
 
 namespace stele::osctl {
 
@@ -22,10 +24,19 @@ struct GlobalOptions {
   std::vector<std::string> nodes;
   std::string context;
   std::string server_name;
-  absl::Duration timeout = absl::ZeroDuration();  // zero: what fits the command
+  absl::Duration timeout = absl::ZeroDuration();   // zero: what fits the command
+  uint32_t concurrency = 0;                        // 0: what fits the command
+  absl::Duration deadline = absl::ZeroDuration();  // zero: none
 };
 
 inline constexpr absl::Duration kCallTimeout = absl::Seconds(10);
+// Handshakes under way at once: enough that silent nodes do not hold up the others, few enough that their memory
+// (some 100 KB each) stays small.
+inline constexpr size_t kNodesAtOnce = 128;
+
+// How long the work with one node goes on: until it is done, or until somebody ends it. In the second case no node
+// may wait for another's end.
+enum class Lasts : unsigned char { kUntilDone, kUntilEnded };
 
 class Session {
  public:
@@ -51,12 +62,20 @@ class Session {
     return options_->timeout == absl::ZeroDuration() ? kFollowPatience : options_->timeout;
   }
 
-  // The nodes of -n, else of the context: at least one.
+  // The nodes of -n, else of the context: at least one. Asks none of them.
+  absl::StatusOr<std::vector<Target>> Targets();
+  // The first of them.
+  absl::StatusOr<std::unique_ptr<Node>> FirstNode();
+  // All of them, for commands that show several at once: their work is theirs to arrange.
   absl::StatusOr<std::vector<std::unique_ptr<Node>>> Nodes();
 
-  // Calls `work` for every node, side by side when there are several, and reports each failure, with
-  // `doing` before its text. Answers the worst exit code, which is the highest.
-  ExitCode ForEachNode(absl::string_view doing, const std::function<absl::Status(Node&)>& work);
+  // Calls `work` for every node, side by side when there are several (--concurrency), and reports each failure, with
+  // `doing` before its text, and at the end how many of several failed. Answers the worst exit code, which is the
+  // highest. A node lives as long as its `work`: a connection is closed as soon as it is not needed.
+  ExitCode ForEachNode(absl::string_view doing, const std::function<absl::Status(Node&)>& work) {
+    return ForEachNode(doing, Lasts::kUntilDone, work);
+  }
+  ExitCode ForEachNode(absl::string_view doing, Lasts lasts, const std::function<absl::Status(Node&)>& work);
   // The same with at most `at_once` nodes at a time. Once one has failed no other is begun, and each that
   // was left out is named: what is bad for one node shall not reach all of them.
   ExitCode ForEachNode(absl::string_view doing, size_t at_once, const std::function<absl::Status(Node&)>& work);
@@ -71,9 +90,15 @@ class Session {
  private:
   enum class AfterFailure : unsigned char { kGoOn, kStop };
 
-  ExitCode Work(absl::string_view doing, size_t at_once, AfterFailure after_failure,
+  struct Fleet {
+    std::vector<Target> targets;
+    ClientKeys keys;
+  };
+  absl::StatusOr<Fleet> ChooseFleet();
+  absl::StatusOr<std::unique_ptr<Node>> NodeOf(const Fleet& fleet, const Target& target) const;
+  ExitCode Work(absl::string_view doing, const Fleet& fleet, size_t at_once, AfterFailure after_failure,
                 const std::function<absl::Status(Node&)>& work);
-  absl::StatusOr<std::vector<std::string>> Endpoints(const stele::config::v1::ClientContext& context) const;
+  void SumUp(size_t nodes, const std::map<ExitCode, std::vector<std::string>>& failed);
 
   GlobalOptions* options_;
   Getenv getenv_;

@@ -1,8 +1,8 @@
 // What osctl is measured against: a node's API without a node behind it, and a bare gRPC client that
 // does one thing and knows nothing. Used by bench_osctl.py.
 //
-//   osctl_bench server KEYS NAME LOG_BYTES       prints its port; serves until stdin ends
-//   osctl_bench version|log KEYS ADDRESS         calls once; log writes the data to stdout
+//   osctl_bench server KEYS NAME LOG_BYTES [HOST]   prints its port; serves until stdin ends
+//   osctl_bench version|log KEYS ADDRESS            calls once; log writes the data to stdout
 #include <grpcpp/grpcpp.h>
 #include <unistd.h>
 
@@ -62,14 +62,14 @@ class Machine : public v1::SystemService::Service, public v1::LogService::Servic
   uint64_t log_bytes_;
 };
 
-int Serve(const std::string& keys, const std::string& name, uint64_t log_bytes) {
+int Serve(const std::string& keys, const std::string& name, uint64_t log_bytes, const std::string& host) {
   Machine machine(log_bytes);
   grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
   options.pem_root_certs = Text(keys + "/client-ca.crt");
   options.pem_key_cert_pairs.push_back({Text(keys + "/" + name + ".key"), Text(keys + "/" + name + ".crt")});
   int port = 0;
   grpc::ServerBuilder builder;
-  builder.AddListeningPort("127.0.0.1:0", grpc::SslServerCredentials(options), &port);
+  builder.AddListeningPort(host + ":0", grpc::SslServerCredentials(options), &port);
   builder.RegisterService(static_cast<v1::SystemService::Service*>(&machine));
   builder.RegisterService(static_cast<v1::LogService::Service*>(&machine));
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
@@ -109,7 +109,9 @@ int CallOnce(const std::string& what, const std::string& keys, const std::string
 
 int main(int argc, char** argv) {
   std::string role = argc > 1 ? argv[1] : "";
-  if (role == "server" && argc == 5) return stele::Serve(argv[2], argv[3], std::stoull(argv[4]));
+  if (role == "server" && (argc == 5 || argc == 6)) {
+    return stele::Serve(argv[2], argv[3], std::stoull(argv[4]), argc == 6 ? argv[5] : "127.0.0.1");
+  }
   if ((role == "version" || role == "log") && argc == 4) return stele::CallOnce(role, argv[2], argv[3]);
   std::cerr << "usage: see the top of osctl_bench.cc\n";
   return 2;

@@ -24,6 +24,7 @@ absl::Status AwaitNode(Node& node, absl::Duration patience, absl::string_view wa
   absl::Status last;
   int refusals = 0;
   while (absl::Now() < deadline) {
+    if (node.expired()) return node.Expired();
     auto version = node.Call(method::kVersion, {});
     last = version.status();
     if (version.ok()) {

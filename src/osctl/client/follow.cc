@@ -42,6 +42,7 @@ absl::Status Follow(Node& node, Console& console, absl::Duration patience, const
     // has served already that is no reason to end.
     bool refused = ExitCodeOf(status) == ExitCode::kAuthentication;
     if (status.ok() || !(IsConnectionLoss(status) || (ever && refused))) return status;
+    if (node.expired()) return node.Expired();
     absl::Time now = absl::Now();
     if (node.stream_began() >= began && now - node.stream_began() >= kStoodFirm) {
       ever = true;

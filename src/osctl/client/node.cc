@@ -76,6 +76,7 @@ grpc::ChannelArguments Arguments(const std::string& server_name, absl::Duration 
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // another channel is another connection
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);          // a node is not reached through a web proxy
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_CHANNELZ, 0);  // nobody looks, and it remembers each of a thousand channels
   // A follower must notice a node that lost its power, although nothing is ever sent to it.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
@@ -95,11 +96,26 @@ Node::Node(Address address, ClientKeys keys, absl::Duration timeout)
 
 Node::~Node() = default;
 
+void Node::set_limit(absl::Duration limit) {
+  limit_ = limit;
+  deadline_ = absl::Now() + limit;
+}
+
+absl::Status Node::Expired() const {
+  return Failure(absl::StatusCode::kDeadlineExceeded, ExitCode::kUnreachable,
+                 absl::StrCat("not done within ", absl::FormatDuration(limit_)), "give it longer with --deadline");
+}
+
+absl::Duration Node::Left(absl::Duration wanted) const {
+  return std::max(absl::ZeroDuration(), std::min(wanted, deadline_ - absl::Now()));
+}
+
 absl::Status Node::Connect() {
+  if (expired()) return Expired();
   if (channel_ != nullptr) return absl::OkStatus();
   SilenceGrpc();
-  ASSIGN_OR_RETURN(std::vector<SocketAddress> found, Resolve(address_, timeout_));
-  resolved_ = OneFamily(std::move(found), timeout_);
+  ASSIGN_OR_RETURN(std::vector<SocketAddress> found, Resolve(address_, Left(timeout_)));
+  resolved_ = OneFamily(std::move(found), Left(timeout_));
   grpc::SslCredentialsOptions options{keys_.ca, keys_.key, keys_.certificate};
   channel_ = std::make_unique<Channel>();
   channel_->grpc = grpc::CreateCustomChannel(Target(resolved_), grpc::SslCredentials(options),
@@ -111,7 +127,7 @@ absl::Status Node::AwaitReady() {
   grpc_connectivity_state state = channel_->grpc->GetState(true);
   // After a failure the channel goes on trying by itself and says so only when it has succeeded.
   bool failed_before = state == GRPC_CHANNEL_TRANSIENT_FAILURE;
-  auto deadline = In(failed_before ? std::min(timeout_, kReconnectWait) : timeout_);
+  auto deadline = In(Left(failed_before ? std::min(timeout_, kReconnectWait) : timeout_));
   while (state != GRPC_CHANNEL_READY) {
     if (state == GRPC_CHANNEL_TRANSIENT_FAILURE && !failed_before) return absl::UnavailableError("cannot connect");
     if (state == GRPC_CHANNEL_SHUTDOWN) return absl::InternalError("the channel is shut down");
@@ -128,7 +144,7 @@ absl::Status Node::AwaitReady() {
 absl::Status Node::CallUnary(const char* path, const MessageLite& request, MessageLite* response) {
   RETURN_IF_ERROR(Connect());
   grpc::ClientContext context;
-  context.set_deadline(In(timeout_));
+  context.set_deadline(In(Left(timeout_)));
   RpcMethod method(path, RpcMethod::NORMAL_RPC, channel_->grpc);
   absl::Status status = Explain(FromGrpc(grpc::internal::BlockingUnaryCall<MessageLite, MessageLite>(
       channel_->grpc.get(), method, &context, request, response)));
@@ -143,7 +159,8 @@ absl::Status Node::ReadStream(const char* path, const MessageLite& request, Mess
   RETURN_IF_ERROR(Connect());
   if (absl::Status ready = AwaitReady(); !ready.ok()) return Explain(std::move(ready));
   grpc::ClientContext context;
-  if (stream_limit_ != absl::InfiniteDuration()) context.set_deadline(In(stream_limit_));
+  absl::Duration left = Left(stream_limit_);
+  if (left != absl::InfiniteDuration()) context.set_deadline(In(left));
   {
     std::lock_guard<std::mutex> lock(stream_mutex_);
     cancel_stream_ = [&context] { context.TryCancel(); };
@@ -184,6 +201,8 @@ absl::Status Node::WriteStream(const char* path, MessageLite* request, MessageLi
   RETURN_IF_ERROR(Connect());
   if (absl::Status ready = AwaitReady(); !ready.ok()) return Explain(std::move(ready));
   grpc::ClientContext context;
+  absl::Duration left = Left(absl::InfiniteDuration());
+  if (left != absl::InfiniteDuration()) context.set_deadline(In(left));
   RpcMethod method(path, RpcMethod::CLIENT_STREAMING, channel_->grpc);
   std::unique_ptr<grpc::ClientWriter<MessageLite>> writer(
       grpc::internal::ClientWriterFactory<MessageLite>::Create<MessageLite>(channel_->grpc.get(), method, &context,
@@ -236,10 +255,11 @@ class Node::OpenCall : public RawConversation {
 absl::StatusOr<std::unique_ptr<RawConversation>> Node::BeginRaw(const char* path, absl::Duration limit) {
   RETURN_IF_ERROR(Connect());
   if (absl::Status ready = AwaitReady(); !ready.ok()) return Explain(std::move(ready));
-  return std::unique_ptr<RawConversation>(std::make_unique<OpenCall>(this, path, limit));
+  return std::unique_ptr<RawConversation>(std::make_unique<OpenCall>(this, path, Left(limit)));
 }
 
 absl::Status Node::Explain(absl::Status status) {
+  if (!status.ok() && expired()) return Expired();
   bool connected = channel_->grpc->GetState(false) == GRPC_CHANNEL_READY;
   bool doubtful = absl::IsUnavailable(status) || (absl::IsDeadlineExceeded(status) && !connected);
   if (!doubtful) {
@@ -248,7 +268,7 @@ absl::Status Node::Explain(absl::Status status) {
     }
     return status;
   }
-  absl::Status diagnosis = Diagnose(resolved_, keys_, std::min(timeout_, kDiagnosisTimeout));
+  absl::Status diagnosis = Diagnose(resolved_, keys_, Left(std::min(timeout_, kDiagnosisTimeout)));
   if (diagnosis.ok()) return status;
   // A time-out stays one, whatever the second look met.
   if (absl::IsDeadlineExceeded(diagnosis)) {

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <string>
 
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/status.h"
 #include "osctl/client/address.h"
@@ -31,8 +32,13 @@ class Node {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  // As the user wrote it; what output and errors are prefixed with.
+  // As the user wrote it, or as the inventory names it; what output and errors are prefixed with.
   const std::string& name() const { return name_; }
+  void set_name(std::string name) { name_ = std::move(name); }
+  // Of everything together: from then on every call and stream ends with DEADLINE_EXCEEDED, which names `limit`.
+  void set_limit(absl::Duration limit);
+  bool expired() const { return absl::Now() >= deadline_; }
+  absl::Status Expired() const;
   void set_timeout(absl::Duration timeout) { timeout_ = timeout; }
   // Of a whole stream; without it one may last for ever.
   void set_stream_limit(absl::Duration limit) { stream_limit_ = limit; }
@@ -93,11 +99,15 @@ class Node {
   absl::StatusOr<std::unique_ptr<RawConversation>> BeginRaw(const char* path, absl::Duration limit);
   // A failed call's status, with the connection examined where it may be the reason.
   absl::Status Explain(absl::Status status);
+  // `wanted`, or what the node's limit leaves of it.
+  absl::Duration Left(absl::Duration wanted) const;
 
   Address address_;
   ClientKeys keys_;
   absl::Duration timeout_;
   absl::Duration stream_limit_ = absl::InfiniteDuration();
+  absl::Duration limit_ = absl::InfiniteDuration();
+  absl::Time deadline_ = absl::InfiniteFuture();
   std::string name_;
   absl::Time stream_began_ = absl::InfinitePast();
   std::vector<SocketAddress> resolved_;

@@ -74,7 +74,7 @@ ExitCode Archive(Session& session, const Options& options) {
     return session.Report("", UsageError("an archive is no text for a terminal",
                                          absl::StrCat("give -f FILE, or `osctl archive ", options.path, " | tar -x`")));
   }
-  absl::StatusOr<std::vector<std::unique_ptr<Node>>> nodes = session.Nodes();
+  absl::StatusOr<std::vector<Target>> nodes = session.Targets();
   if (!nodes.ok()) return session.Report("", nodes.status());
   if (nodes->size() > 1) {
     return session.Report("", UsageError("an archive is of one node", "choose it with -n, one after another"));

@@ -100,7 +100,7 @@ ExitCode Capture(Session& session, const Options& options) {
     return session.Report(
         "", UsageError("a capture is not for a terminal", "write it with -w FILE, or pipe it: | tcpdump -r -"));
   }
-  absl::StatusOr<std::vector<std::unique_ptr<Node>>> nodes = session.Nodes();
+  absl::StatusOr<std::vector<Target>> nodes = session.Targets();
   if (!nodes.ok()) return session.Report("", nodes.status());
   if (nodes->size() > 1) return session.Report("", UsageError("a capture is of one node", "name it with -n"));
   StopOnInterrupt stop;

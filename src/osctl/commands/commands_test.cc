@@ -386,7 +386,8 @@ TEST_F(CommandsTest, ContainerRestart) {
 }
 
 TEST_F(CommandsTest, Contexts) {
-  EXPECT_EQ(Osctl({"context", "list"}).out, "CURRENT  NAME  ENDPOINTS\n*        demo  " + address() + "\n");
+  EXPECT_EQ(Osctl({"context", "list"}).out,
+            "CURRENT  NAME  NODES  ENDPOINTS\n*        demo  1      " + address() + "\n");
 }
 
 TEST_F(CommandsTest, Completion) {

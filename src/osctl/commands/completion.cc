@@ -58,12 +58,12 @@ complete -c osctl -f -a '(__osctl_complete)'
 
 std::vector<std::string> ResourceIds(Session& session, const std::string& type_name) {
   std::vector<std::string> ids;
-  absl::StatusOr<std::vector<std::unique_ptr<Node>>> nodes = session.Nodes();
-  if (!nodes.ok()) return ids;
+  absl::StatusOr<std::unique_ptr<Node>> node = session.FirstNode();
+  if (!node.ok()) return ids;
   const ResourceType* type = FindResourceType(type_name);
   stele::machine::v1::ListRequest request;
   request.set_type(type == nullptr ? type_name : type->name);
-  auto list = nodes->front()->Call(method::kList, request);
+  auto list = (*node)->Call(method::kList, request);
   if (!list.ok()) return ids;  // a node that does not answer completes nothing
   for (const auto& resource : list->resources()) ids.push_back(resource.id());
   return ids;
@@ -77,19 +77,22 @@ void AddContexts(Session& session, bool endpoints, std::vector<std::string>* out
   if (endpoints) out->push_back("all");
   for (const auto& context : config->contexts()) {
     if (!endpoints) out->push_back(context.name());
-    if (endpoints) out->insert(out->end(), context.endpoints().begin(), context.endpoints().end());
+    if (!endpoints) continue;
+    out->insert(out->end(), context.endpoints().begin(), context.endpoints().end());
+    for (const auto& node : context.nodes()) out->push_back(node.name());
+    for (const auto& group : context.classes()) out->push_back(absl::StrCat("@", group.name()));
   }
 }
 
 // The node's files whose paths begin with `last`: directories with a slash at their end.
 std::vector<std::string> NodeFiles(Session& session, const std::string& last) {
   std::vector<std::string> paths;
-  absl::StatusOr<std::vector<std::unique_ptr<Node>>> nodes = session.Nodes();
-  if (!nodes.ok()) return paths;
+  absl::StatusOr<std::unique_ptr<Node>> node = session.FirstNode();
+  if (!node.ok()) return paths;
   stele::machine::v1::ListFilesRequest request;
   request.set_path(absl::StrCat("/", last.substr(0, last.rfind('/') + 1)));
-  nodes->front()->set_stream_limit(session.call_timeout());
-  nodes->front()
+  (*node)->set_stream_limit(session.call_timeout());
+  (*node)
       ->Stream<stele::machine::v1::ListFilesRequest, stele::machine::v1::ListFilesResponse>(
           method::kListFiles, request,
           [&](const stele::machine::v1::ListFilesResponse& response) {

@@ -1,6 +1,7 @@
 // osctl context list|use|show|add|remove: the file of contexts.
 #include <unistd.h>
 
+#include <map>
 #include <memory>
 
 #include "absl/strings/match.h"
@@ -47,12 +48,48 @@ absl::Status List(Session& session, const std::string& output) {
     for (const ClientContext& context : loaded.config.contexts()) session.console().Out(context.name() + "\n");
     return absl::OkStatus();
   }
-  Table table({"CURRENT", "NAME", "ENDPOINTS"});
+  Table table({"CURRENT", "NAME", "NODES", "ENDPOINTS"});
   for (const ClientContext& context : loaded.config.contexts()) {
     table.AddRow({context.name() == loaded.config.current_context() ? "*" : " ", context.name(),
+                  absl::StrCat(context.nodes_size() + context.endpoints_size()),
                   absl::StrJoin(context.endpoints(), ",")});
   }
   session.console().Out(table.Render());
+  return absl::OkStatus();
+}
+
+// Those of -n, else all: who would be spoken to. Asks nobody.
+absl::Status Nodes(Session& session, const std::string& output) {
+  ASSIGN_OR_RETURN(Loaded loaded, Load(session));
+  ASSIGN_OR_RETURN(ClientContext context, SelectContext(loaded.config, session.options().context, loaded.path));
+  std::vector<std::string> wanted = session.options().nodes;
+  if (wanted.empty()) wanted = {"all"};
+  ASSIGN_OR_RETURN(std::vector<Target> targets, ChooseTargets(context, wanted));
+  std::map<std::string, std::map<std::string, std::string>> labels;
+  for (const auto& node : context.nodes()) labels[node.name()] = {node.labels().begin(), node.labels().end()};
+  Table table({"NAME", "ADDRESS", "CLASSES", "LABELS"});
+  Value items = Value::List();
+  for (const Target& target : targets) {
+    if (output == "name") session.console().Out(target.name + "\n");
+    std::vector<std::string> classes;
+    bool in_inventory = labels.count(target.name) != 0;
+    for (const auto& group : context.classes()) {
+      absl::StatusOr<bool> fits = LabelsFit(group.selector(), labels[target.name]);
+      if (in_inventory && fits.ok() && *fits) classes.push_back(group.name());
+    }
+    table.AddRow({target.name, target.address, absl::StrJoin(classes, ","),
+                  absl::StrJoin(labels[target.name], ",", absl::PairFormatter("="))});
+    Value names = Value::List(), pairs = Value::Map();
+    for (const std::string& name : classes) names.Append(Value::String(name));
+    for (const auto& [key, value] : labels[target.name]) pairs.Add(key, Value::String(value));
+    items.Append(Value::Map()
+                     .Add("name", Value::String(target.name))
+                     .Add("address", Value::String(target.address))
+                     .Add("classes", std::move(names))
+                     .Add("labels", std::move(pairs)));
+  }
+  if (output == "table") session.console().Out(table.Render());
+  if (IsStructured(output)) session.console().Out(Structured(Value::Map().Add("items", std::move(items)), output));
   return absl::OkStatus();
 }
 
@@ -166,6 +203,15 @@ Command ListPart() {
   return command;
 }
 
+Command NodesPart() {
+  auto output = std::make_shared<std::string>("table");
+  Command command{"nodes", "lists the nodes of the context, or those that -n means; asks none of them",
+                  "  osctl context nodes -n @workers"};
+  command.arguments = {OutputArgument(output.get(), {"table", "json", "yaml", "name"})};
+  command.run = [output](Session& s) { return Finish(s, "context nodes", Nodes(s, *output)); };
+  return command;
+}
+
 Command UsePart() {
   auto name = std::make_shared<std::string>();
   Command command{"use", "makes a context the current one"};
@@ -213,7 +259,7 @@ Command RemovePart() {
 
 Command ContextCommand() {
   Command command{"context", "lists, chooses and edits contexts: nodes and the keys for them"};
-  command.subcommands = {ListPart(), UsePart(), ShowPart(), AddPart(), RemovePart()};
+  command.subcommands = {ListPart(), NodesPart(), UsePart(), ShowPart(), AddPart(), RemovePart()};
   return command;
 }
 

@@ -1,6 +1,5 @@
 #include "osctl/commands/end.h"
 
-#include "absl/strings/str_join.h"
 #include "osctl/failure.h"
 
 namespace stele::osctl {
@@ -16,14 +15,15 @@ void AddEndArguments(EndOptions* options, std::vector<Argument>* arguments) {
 
 bool Confirmed(Session& session, Ask ask, absl::string_view what, ExitCode* code) {
   if (ask == Ask::kNo || !session.console().InIsTerminal()) return true;
-  absl::StatusOr<std::vector<std::unique_ptr<Node>>> nodes = session.Nodes();
+  absl::StatusOr<std::vector<Target>> nodes = session.Targets();
   if (!nodes.ok()) {
     *code = session.Report("", nodes.status());
     return false;
   }
-  std::string names = absl::StrJoin(
-      *nodes, ", ", [](std::string* out, const std::unique_ptr<Node>& node) { out->append(node->name()); });
-  if (session.console().Confirm(absl::StrCat(what, " ", names, "?"))) return true;
+  std::vector<std::string> names;
+  for (const Target& node : *nodes) names.push_back(node.name);
+  std::string count = names.size() > 1 ? absl::StrCat(names.size(), " nodes, ") : "";
+  if (session.console().Confirm(absl::StrCat(what, " ", count, NamesOf(names), "?"))) return true;
   session.console().Err("nothing was done\n");
   *code = ExitCode::kFailed;
   return false;

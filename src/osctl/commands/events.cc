@@ -90,7 +90,8 @@ Command EventsCommand() {
     uint64_t after = 0;
     if (!options->after.empty() && !absl::SimpleAtoi(options->after, &after))
       return session.Report("", UsageError(absl::StrCat("--after: ", options->after, " is no event's id")));
-    return session.ForEachNode("events", [&](Node& node) { return StreamNode(node, session, *options, after); });
+    return session.ForEachNode("events", options->follow ? Lasts::kUntilEnded : Lasts::kUntilDone,
+                               [&](Node& node) { return StreamNode(node, session, *options, after); });
   };
   return command;
 }

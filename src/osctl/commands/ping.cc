@@ -135,6 +135,7 @@ Command PingCommand() {
     if (!request.ok()) return session.Report("", request.status());
     StopOnInterrupt stop;
     return session.ForEachNode(absl::StrCat("ping ", options->host),
+                               options->count == 0 ? Lasts::kUntilEnded : Lasts::kUntilDone,
                                [&](Node& node) { return PingNode(node, session, stop, *request, *options); });
   };
   return command;

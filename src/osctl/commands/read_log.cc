@@ -70,7 +70,7 @@ ExitCode ReadLog(Session& session, absl::string_view doing, ReadLogRequest reque
     (request.*out)()->set_seconds(parts.tv_sec);
     (request.*out)()->set_nanos(static_cast<int32_t>(parts.tv_nsec));
   }
-  return session.ForEachNode(doing,
+  return session.ForEachNode(doing, options.follow ? Lasts::kUntilEnded : Lasts::kUntilDone,
                              [&](Node& node) { return ReadNode(node, session, request, options.timestamps, names); });
 }
 

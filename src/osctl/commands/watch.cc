@@ -178,7 +178,7 @@ absl::Status WatchNode(Node& node, Session& session, const GetOptions& options, 
 ExitCode Watch(Session& session, const GetOptions& options) {
   std::unique_ptr<ChangePrinter> printer;
   std::once_flag once;
-  return session.ForEachNode(absl::StrCat("watch ", options.type), [&](Node& node) {
+  return session.ForEachNode(absl::StrCat("watch ", options.type), Lasts::kUntilEnded, [&](Node& node) {
     // Only now is it known whether there are several nodes.
     std::call_once(once, [&] { printer = std::make_unique<ChangePrinter>(session, options); });
     return WatchNode(node, session, options, printer.get());
