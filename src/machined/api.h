@@ -15,6 +15,7 @@ class Service;
 
 namespace stele::machined {
 
+class AuditStore;
 class BootsController;
 class ComponentVersions;
 class ConfigController;
@@ -41,6 +42,7 @@ struct NodeApi {
   FetchController& fetches;
   ComponentVersions& versions;  // any thread
   ProviderReads& reads;         // any thread
+  AuditStore& audit;            // any thread
   std::string boot_id;          // any thread
 };
 

@@ -22,6 +22,7 @@
 #include "machined/log_source.h"
 #include "machined/log_store.h"
 #include "machined/merged_log.h"
+#include "machined/security/audit_store.h"
 #include "stele/machine/v1/log_service.grpc.pb.h"
 #include "stele/resource/v1/upgrade.pb.h"
 #include "stele/resource/v1/workload.pb.h"
@@ -33,7 +34,7 @@ using machine::v1::LogName;
 using machine::v1::ReadLogRequest;
 using machine::v1::ReadLogResponse;
 
-// Containers' files and the kernel's ring tell nobody when they grow.
+// Containers' files, the kernel's ring and the audit's files tell nobody when they grow.
 constexpr absl::Duration kPollPause = absl::Milliseconds(200);
 
 grpc::ByteBuffer Encode(LogChunk chunk) {
@@ -123,7 +124,7 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   absl::Status Check() const {
     for (const LogName& log : names_) {
       if (log.source_case() == LogName::SOURCE_NOT_SET)
-        return absl::InvalidArgumentError("which log? Give a service, kernel or container");
+        return absl::InvalidArgumentError("which log? Give a service, kernel, container or audit");
     }
     if (names_.size() > kMaxMergedLogs)
       return absl::InvalidArgumentError(absl::StrCat("at most ", kMaxMergedLogs, " logs at a time"));
@@ -140,6 +141,7 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
     if (request_.has_service()) first.set_service(request_.service());
     if (request_.has_kernel()) first.mutable_kernel();
     if (request_.has_container()) *first.mutable_container() = request_.container();
+    if (request_.has_audit()) first.mutable_audit();
     names_.push_back(first);
     names_.insert(names_.end(), request_.more().begin(), request_.more().end());
   }
@@ -167,6 +169,7 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
     if (log.service() == "init") return OpenKernelLog(api_.boot_id, From(cursor), "init: ");
     if (log.has_service()) return api_.logs.Open(log.service(), From(cursor));
     if (log.has_kernel()) return OpenKernelLog(api_.boot_id, From(cursor));
+    if (log.has_audit()) return api_.audit.Read(From(cursor));
     ASSIGN_OR_RETURN(std::string path, ContainerPath(log.container().container()));
     return ContainerLog::Open(path, From(cursor));
   }
@@ -194,6 +197,9 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   absl::StatusOr<std::unique_ptr<LogSource>> OpenBefore(const LogName& log, const std::string& cursor) {
     if (log.has_container()) {
       return absl::InvalidArgumentError("a container's log outlives boots: ask for it without `previous_boot`");
+    }
+    if (log.has_audit()) {
+      return absl::InvalidArgumentError("the audit outlives boots: ask for it without `previous_boot`");
     }
     const resource::v1::Boot* before = BootBefore();
     if (before == nullptr) return absl::NotFoundError("no boot before this one is known");

@@ -35,6 +35,8 @@
 #include "machined/probe.h"
 #include "machined/providers/provider_reads.h"
 #include "machined/runtime.h"
+#include "machined/security/audit_keeper.h"
+#include "machined/security/kept_folder.h"
 #include "machined/service_files.h"
 #include "machined/service_manager.h"
 #include "machined/upgrade/fetch_controller.h"
@@ -232,6 +234,11 @@ absl::Status Run() {
   UpgradeController& upgrades = *upgrades_owned;
   auto fetches_owned = std::make_unique<FetchController>(*loop, upgrades, FetchController::Options());
   FetchController& fetches = *fetches_owned;
+  AuditStore audit;
+  auto audit_owned = std::make_unique<AuditKeeper>(
+      logs, audit, [&config] { return config.Known().ok() ? FolderBeside(config.folder(), "audit") : ""; },
+      AuditKeeper::Options{.boot = boot_id.substr(0, 8)});
+  AuditKeeper& keeper = *audit_owned;
   std::vector<std::unique_ptr<Controller>> controllers;
   controllers.push_back(std::move(services_owned));
   controllers.push_back(std::move(phases_owned));
@@ -241,12 +248,13 @@ absl::Status Run() {
   controllers.push_back(std::move(upgrades_owned));
   controllers.push_back(std::move(fetches_owned));
   controllers.push_back(std::make_unique<LogSinksController>(logs, LogSinksController::Options{.boot_id = boot_id}));
+  controllers.push_back(std::move(audit_owned));
   for (std::unique_ptr<Controller>& controller : AllControllers()) controllers.push_back(std::move(controller));
 
   // The API before the controllers: a node without network, disk or configuration answers.
   ProviderReads reads(*loop);
-  NodeApi api = {runtime,  events,   init,    services, config, logs,   boots,
-                 installs, upgrades, fetches, versions, reads,  boot_id};
+  NodeApi api = {runtime,  events,   init,    services, config, logs,  boots,
+                 installs, upgrades, fetches, versions, reads,  audit, boot_id};
   std::vector<std::unique_ptr<grpc::Service>> handlers;
   for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeFileService,
                     MakeImageService, MakeLogService, MakeConfigService, MakeInstallService, MakeUpgradeService,
@@ -260,7 +268,8 @@ absl::Status Run() {
   ReleaseIdleMemory(*loop);
   loop->Run();
   if (news.failed()) return absl::UnavailableError("the connection to init ended");
-  // Nothing to tidy up: all that lasts is init's or on disk, and threads of gRPC may be anywhere.
+  keeper.Finish();
+  // Nothing else to tidy up: all that lasts is init's or on disk, and threads of gRPC may be anywhere.
   std::_Exit(0);
 }
 

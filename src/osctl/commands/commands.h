@@ -16,6 +16,7 @@ Command RootCommand(GlobalOptions* options);
 
 Command ApplyCommand();
 Command ArchiveCommand();
+Command AuditCommand();
 Command CaptureCommand();
 Command CompletionCommand();
 Command ConfigCommand();

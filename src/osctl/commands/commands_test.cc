@@ -150,22 +150,27 @@ TEST_F(CommandsTest, LogSourcesAndOptionsReachTheNode) {
   Osctl({"logs", "default/hello/main"});
   Osctl({"logs", "-c", "4f8a"});
   Osctl({"dmesg", "--since", "2026-01-31T12:00:00Z"});
-  EXPECT_THAT(node_->state().calls,
-              ElementsAre("log service: \"kubelet\" tail_lines: 3 follow: true",
-                          "log container { container: \"default/hello/main\" }",
-                          "log container { container: \"4f8a\" }", "log kernel { } since { seconds: 1769860800 }"));
+  Osctl({"audit", "-f", "--tail", "7"});
+  EXPECT_THAT(
+      node_->state().calls,
+      ElementsAre("log service: \"kubelet\" tail_lines: 3 follow: true",
+                  "log container { container: \"default/hello/main\" }", "log container { container: \"4f8a\" }",
+                  "log kernel { } since { seconds: 1769860800 }", "log tail_lines: 7 follow: true audit { }"));
 }
 
 TEST_F(CommandsTest, SeveralLogsAndFiltersReachTheNode) {
   Osctl({"logs", "kubelet", "kernel", "default/hello", "-c", "4f8a", "-g", "oom|evict", "--invert", "--until",
          "2026-01-31T12:00:00Z"});
   Osctl({"dmesg", "--previous-boot"});
+  Osctl({"logs", "kubelet", "audit", "--tail", "5"});
+  Osctl({"audit", "-g", "decision=deny"});
   EXPECT_THAT(
       node_->state().calls,
       ElementsAre("log service: \"kubelet\" more { kernel { } } more { container { container: \"default/hello\" } } "
                   "more { container { container: \"4f8a\" } } until { seconds: 1769860800 } pattern: "
                   "\"oom|evict\" invert: true",
-                  "log kernel { } previous_boot: true"));
+                  "log kernel { } previous_boot: true", "log service: \"kubelet\" tail_lines: 5 more { audit { } }",
+                  "log pattern: \"decision=deny\" audit { }"));
 }
 
 TEST_F(CommandsTest, SeveralLogsAreToldApart) {

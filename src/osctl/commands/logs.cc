@@ -26,6 +26,8 @@ LogName NameOf(const std::string& word) {
     name.mutable_container()->set_container(word);
   } else if (word == "kernel") {
     name.mutable_kernel();
+  } else if (word == "audit") {
+    name.mutable_audit();
   } else {
     name.set_service(word);
   }
@@ -48,6 +50,7 @@ ExitCode Logs(Session& session, const Options& options) {
   if (logs[0].has_service()) request.set_service(logs[0].service());
   if (logs[0].has_kernel()) request.mutable_kernel();
   if (logs[0].has_container()) *request.mutable_container() = logs[0].container();
+  if (logs[0].has_audit()) request.mutable_audit();
   request.mutable_more()->Assign(logs.begin() + 1, logs.end());
   std::string doing = absl::StrCat("logs of ", absl::StrJoin(names, ", "));
   if (names.size() == 1) names.clear();  // one needs no name on each line
@@ -70,8 +73,8 @@ Command LogsCommand() {
       "  osctl logs -c 4f8a                   a container by its id, or the beginning of it\n"
       "  osctl logs kubelet --previous-boot   the last 256 KiB before the machine was told to end";
   command.arguments = {
-      {"", "SOURCE", "a service as in `osctl get services`, kernel, or NAMESPACE/POD[/CONTAINER]", &options->sources,
-       Presence::kOptional, Completion::kService},
+      {"", "SOURCE", "a service as in `osctl get services`, kernel, audit, or NAMESPACE/POD[/CONTAINER]",
+       &options->sources, Presence::kOptional, Completion::kService},
       {"-c,--container", "ID", "a container", &options->container},
   };
   AddLogArguments(&options->log, &command.arguments);

@@ -1,4 +1,4 @@
-// Reading a log: shared by `osctl logs` and `osctl dmesg`.
+// Reading a log: shared by `osctl logs`, `osctl dmesg` and `osctl audit`.
 #pragma once
 
 #include <string>
@@ -20,7 +20,7 @@ struct LogOptions {
   bool timestamps = false;
 };
 
-// -f, --tail, --since, --until, --grep, --invert, --previous-boot, --timestamps.
+// -f, --tail, --since, --until, --grep, --invert, and as the last ones --previous-boot, --timestamps.
 void AddLogArguments(LogOptions* options, std::vector<Argument>* arguments);
 
 // Prints the log that `request`'s source names, or the several of it, called `names`, from every node. When the
