@@ -68,6 +68,22 @@ uint64_t OptionValue(const DescriptorPool& pool, const google::protobuf::Message
   return 0;
 }
 
+// The name in a message's `resource` option; empty: it is no resource.
+std::string ResourceName(const DescriptorPool& pool, const Descriptor& message) {
+  const FieldDescriptor* extension = pool.FindExtensionByName("stele.machine.v1.resource");
+  if (extension == nullptr) Fail("the protos declare no option stele.machine.v1.resource");
+  const auto& unknown = message.options().GetReflection()->GetUnknownFields(message.options());
+  for (int i = 0; i < unknown.field_count(); ++i) {
+    if (unknown.field(i).number() != extension->number()) continue;
+    google::protobuf::UnknownFieldSet option;
+    if (!option.ParseFromString(unknown.field(i).length_delimited())) Fail(message.full_name() + ": resource option");
+    for (int j = 0; j < option.field_count(); ++j) {
+      if (option.field(j).number() == 1) return option.field(j).length_delimited();
+    }
+  }
+  return "";
+}
+
 // ROLE_READER becomes "reader".
 std::string RoleOf(const DescriptorPool& pool, const MethodDescriptor& method) {
   uint64_t value = OptionValue(pool, method.options(), kRoleOption);
@@ -242,7 +258,7 @@ class Reference {
   std::ostringstream out_;
 };
 
-std::string CppTable(const std::vector<Method>& methods) {
+std::string CppTable(const std::vector<Method>& methods, const std::set<std::string>& resources) {
   std::ostringstream out;
   out << "// Made from the protos by proto/method_table.cc: every method and the least role that may call it.\n"
          "#pragma once\n\n#include <cstdint>\n\n#include \"absl/strings/string_view.h\"\n\nnamespace stele {\n\n"
@@ -257,6 +273,8 @@ std::string CppTable(const std::vector<Method>& methods) {
     out << "    {\"" << method.path << "\", Role::k" << role << ", " << (method.client_streaming ? "true" : "false")
         << ", " << (method.server_streaming ? "true" : "false") << "},\n";
   }
+  out << "};\n\n// Every resource type, ascending.\ninline constexpr absl::string_view kResourceTypes[] = {\n";
+  for (const std::string& resource : resources) out << "    \"" << resource << "\",\n";
   out << "};\n\n}  // namespace stele\n";
   return out.str();
 }
@@ -302,6 +320,13 @@ int main(int argc, char** argv) {
   }
   std::sort(ours.begin(), ours.end(), [](const auto* a, const auto* b) { return a->name() < b->name(); });
 
+  std::set<std::string> resources;
+  for (const auto* file : ours) {
+    for (int i = 0; i < file->message_type_count(); ++i) {
+      std::string name = ResourceName(pool, *file->message_type(i));
+      if (!name.empty()) resources.insert(name);
+    }
+  }
   std::vector<Method> methods = StandardMethods();
   for (const auto* file : ours) {
     for (int i = 0; i < file->service_count(); ++i) {
@@ -315,7 +340,7 @@ int main(int argc, char** argv) {
   }
   std::sort(methods.begin(), methods.end(), [](const Method& a, const Method& b) { return a.path < b.path; });
 
-  WriteFile(flags["--header"], CppTable(methods));
+  WriteFile(flags["--header"], CppTable(methods, resources));
   WriteFile(flags["--json"], JsonTable(methods));
   WriteFile(flags["--markdown"], Reference(pool, ours).Write());
   return 0;

@@ -36,9 +36,9 @@ std::string Quote(absl::string_view text) {
 Audit::Audit(int fd) : fd_(fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
 void Audit::WriteCall(const Call& call) {
-  Line(absl::StrCat("audit time=", Now(), " subject=", Quote(call.subject), " role=", call.role, " peer=", call.peer,
-                    " method=", Quote(call.method), " decision=", call.decision, " result=", call.result,
-                    " took_ms=", call.took_ms));
+  Line(absl::StrCat("audit time=", Now(), " subject=", Quote(call.subject), " role=", call.role,
+                    " serial=", call.serial, " peer=", call.peer, " method=", Quote(call.method),
+                    " decision=", call.decision, " result=", call.result, " took_ms=", call.took_ms));
 }
 
 void Audit::WriteRefusal(absl::string_view peer, absl::string_view why, int64_t now_ms) {

@@ -17,6 +17,7 @@ class Audit {
   struct Call {
     absl::string_view subject;  // may be what a stranger wrote: quoted
     absl::string_view role;
+    absl::string_view serial;  // of the certificate, as it is revoked by
     absl::string_view peer;
     absl::string_view method;
     absl::string_view decision;  // "allow" or "deny"

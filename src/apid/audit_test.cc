@@ -33,7 +33,7 @@ class AuditTest : public testing::Test {
     return text;
   }
   static Audit::Call Call(absl::string_view subject) {
-    return {subject, "admin", "192.0.2.1:1", "/a/b", "allow", "OK", 3};
+    return {subject, "admin", "1a2b", "192.0.2.1:1", "/a/b", "allow", "OK", 3};
   }
 
   UniqueFd read_end_, write_end_;
@@ -44,9 +44,10 @@ TEST_F(AuditTest, OneCallIsOneLine) {
   audit.WriteCall(Call("so\"me\none\\"));
   std::string text = ReadAll();
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
-  EXPECT_TRUE(absl::StrContains(text,
-                                " subject=\"so?me?one?\" role=admin peer=192.0.2.1:1 method=\"/a/b\" decision=allow "
-                                "result=OK took_ms=3\n"))
+  EXPECT_TRUE(absl::StrContains(
+      text,
+      " subject=\"so?me?one?\" role=admin serial=1a2b peer=192.0.2.1:1 method=\"/a/b\" decision=allow "
+      "result=OK took_ms=3\n"))
       << text;
 }
 

@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <iterator>
-
-#include "apid/identity.h"
-
 namespace stele {
 namespace {
 
@@ -24,14 +21,18 @@ const Method* FindMethod(absl::string_view path) {
   return at != std::end(kMethods) && at->path == path ? at : nullptr;
 }
 
-absl::Status Authorize(Role role, absl::string_view path) {
+absl::Status Authorize(const Identity& identity, const Roles& roles, absl::string_view path) {
   const Method* method = FindMethod(path);
   if (method == nullptr) return absl::UnimplementedError(absl::StrCat("this node has no method ", path.substr(0, 200)));
-  if (role < method->role) {
+  if (identity.wide.has_value()) {
+    if (*identity.wide >= method->role) return absl::OkStatus();
     return absl::PermissionDeniedError(
-        absl::StrCat(path, " needs the role ", RoleName(method->role), ", and the certificate's is ", RoleName(role)));
+        absl::StrCat(path, " needs the role ", RoleName(method->role), ", and the certificate's is ", identity.role));
   }
-  return absl::OkStatus();
+  const Roles::Rule* rule = roles.Find(identity.role);
+  if (rule != nullptr && rule->methods.test(static_cast<size_t>(method - kMethods))) return absl::OkStatus();
+  return absl::PermissionDeniedError(absl::StrCat(path, " needs the role ", RoleName(method->role),
+                                                  " or a narrow one that names it, and ", identity.role, " does not"));
 }
 
 }  // namespace stele

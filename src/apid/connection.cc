@@ -97,6 +97,36 @@ void Connection::Close(absl::string_view why) {
   shared_.closed_some = true;
 }
 
+absl::Status Connection::CheckTaken() const {
+  X509* leaf = tls_ == nullptr ? nullptr : tls_->peer_certificate();
+  if (leaf == nullptr) return absl::OkStatus();  // it is looked at when its handshake is done
+  if (shared_.keys.revoked().count(SerialOf(leaf)) > 0) {
+    return absl::UnauthenticatedError("the client certificate was revoked");
+  }
+  const X509* authority = tls_->peer_authority();
+  if (authority == nullptr || !shared_.keys.current()->Trusts(authority)) {
+    return absl::UnauthenticatedError("the client certificate's CA is trusted no more");
+  }
+  if (!authenticated()) return absl::OkStatus();
+  absl::StatusOr<Identity> now = IdentityOf(leaf, shared_.keys.roles());
+  const Roles::Rule* rule = now.ok() && !now->wide.has_value() ? shared_.keys.roles().Find(now->role) : nullptr;
+  bool same =
+      now.ok() == identity_.ok() && (rule != nullptr) == rule_.has_value() && (rule == nullptr || *rule == *rule_);
+  return same ? absl::OkStatus() : absl::PermissionDeniedError("the role of the client certificate has changed");
+}
+
+void Connection::EndUnlessTaken() {
+  if (state_ == State::kClosed || state_ == State::kSilent) return;
+  absl::Status taken = CheckTaken();
+  if (taken.ok()) return;
+  if (authenticated()) {
+    waiting_.clear();
+    for (auto& call : calls_) Fail(*call, taken);
+    Flush();  // what the client takes at once; it is not waited for
+  }
+  Close(absl::string_view(taken.message()));
+}
+
 void Connection::Tick() {
   int64_t now = NowMs();
   if (!settings_seen_ && now - accepted_ms_ > kLimits.handshake_ms) return Close("handshake took too long");
@@ -205,7 +235,10 @@ absl::Status Connection::StartHttp2() {
   }();
   X509* leaf = tls_->peer_certificate();
   if (leaf == nullptr) return absl::UnauthenticatedError("no client certificate");
-  identity_ = IdentityOf(leaf);
+  RETURN_IF_ERROR(CheckTaken());  // the handshake went by the keys it began with
+  identity_ = IdentityOf(leaf, shared_.keys.roles());
+  serial_ = SerialOf(leaf);
+  if (identity_.ok() && !identity_->wide.has_value()) rule_ = *shared_.keys.roles().Find(identity_->role);
   certificate_ends_ = NotAfter(leaf);
 
   auto option = http2::NewOption();
@@ -319,7 +352,7 @@ absl::Status Connection::CheckCall(const Call& call) const {
   }
   if (certificate_ends_ < ::time(nullptr)) return absl::UnauthenticatedError("the client certificate has expired");
   if (!identity_.ok()) return identity_.status();
-  RETURN_IF_ERROR(Authorize(identity_->role, call.path));
+  RETURN_IF_ERROR(Authorize(*identity_, shared_.keys.roles(), call.path));
   absl::string_view encoding = FindHeader(call.headers, "grpc-encoding");
   if (!encoding.empty() && encoding != "identity") {
     return absl::UnimplementedError("compressed requests are not taken: a small one may be large inside");
@@ -341,7 +374,7 @@ void Connection::DecideCall(Call& call) {
   call.allowed = true;
   const Method* method = FindMethod(call.path);
   if (method->client_streaming || method->server_streaming) {
-    shared_.audit.WriteCall({identity_->subject, RoleName(identity_->role), peer_.text, call.path, "allow", "started"});
+    shared_.audit.WriteCall({identity_->subject, identity_->role, serial_, peer_.text, call.path, "allow", "started"});
   }
   call.wait_until_ms = NowMs() + kLimits.machined_wait_ms;
   ForwardCall(call);
@@ -360,7 +393,8 @@ void Connection::ForwardCall(Call& call) {
     if (IsForwarded(pair.first)) headers.push_back(std::move(pair));
   }
   headers.emplace_back("stele-subject", PercentEncode(identity_->subject));
-  headers.emplace_back("stele-role", std::string(RoleName(identity_->role)));
+  headers.emplace_back("stele-role", identity_->role);
+  if (rule_.has_value()) headers.emplace_back("stele-resources", rule_->resources);
   headers.emplace_back("stele-peer", peer_.text);
   absl::Status submitted = upstream_->Submit(call, headers);
   if (!submitted.ok()) Fail(call, submitted);
@@ -452,7 +486,8 @@ void Connection::EndClientStream(Call& call) {
   if (call.upstream_open) call.upstream->Reset(call, NGHTTP2_CANCEL);
   if (!call.request_complete) return;
   shared_.audit.WriteCall({.subject = identity_.ok() ? absl::string_view(identity_->subject) : "",
-                           .role = identity_.ok() ? RoleName(identity_->role) : "none",
+                           .role = identity_.ok() ? absl::string_view(identity_->role) : "none",
+                           .serial = serial_,
                            .peer = peer_.text,
                            .method = call.path,
                            .decision = call.allowed ? "allow" : "deny",

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -73,6 +74,9 @@ class Connection : public FdHandler, private UpstreamOwner {
   void Continue();
   // GOAWAY; closes when the last call has ended.
   void Drain();
+  // Ends it, with its calls, unless its certificate is still taken: not revoked, of a CA that is trusted, and of a role
+  // that may do what it could when the connection began.
+  void EndUnlessTaken();
   // Ends it now. `why` goes to the audit where the client never became one.
   void Close(absl::string_view why);
 
@@ -87,6 +91,7 @@ class Connection : public FdHandler, private UpstreamOwner {
   void OnUpstreamClosed(Call& call, uint32_t error) override;
   void OnUpstreamTurn(Upstream* upstream, bool broken) override;
 
+  absl::Status CheckTaken() const;
   bool ContinueHandshake();
   absl::Status StartHttp2();
   bool ReadAll();
@@ -131,6 +136,8 @@ class Connection : public FdHandler, private UpstreamOwner {
   bool in_unfinished_ = false;
 
   absl::StatusOr<Identity> identity_ = absl::UnauthenticatedError("no certificate yet");
+  std::string serial_;               // of the certificate
+  std::optional<Roles::Rule> rule_;  // of a narrow role, as it was when the connection began
   time_t certificate_ends_ = 0;
 
   std::vector<std::unique_ptr<Call>> calls_;

@@ -1,12 +1,15 @@
 #include "apid/identity.h"
 
 #include <openssl/asn1.h>
+#include <openssl/bn.h>
 #include <openssl/objects.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_join.h"
 
 namespace stele {
@@ -26,13 +29,11 @@ std::vector<std::string> SubjectValues(X509* leaf, int nid) {
   return values;
 }
 
-bool RoleFromName(absl::string_view name, Role& role) {
+std::optional<Role> WideRole(absl::string_view name) {
   for (Role candidate : {Role::kReader, Role::kOperator, Role::kAdmin}) {
-    if (name != RoleName(candidate)) continue;
-    role = candidate;
-    return true;
+    if (name == RoleName(candidate)) return candidate;
   }
-  return false;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -63,23 +64,37 @@ absl::Status CheckClientLeaf(X509* leaf) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Identity> IdentityOf(X509* leaf) {
+absl::StatusOr<Identity> IdentityOf(X509* leaf, const Roles& roles) {
   Identity identity;
   std::vector<std::string> names = SubjectValues(leaf, NID_commonName);
   if (names.size() != 1 || names[0].empty()) {
     return absl::PermissionDeniedError("the certificate's subject must have exactly one common name");
   }
   identity.subject = names[0];
-  int roles = 0;
+  int count = 0;
   for (const auto& organization : SubjectValues(leaf, NID_organizationName)) {
-    if (RoleFromName(organization, identity.role)) ++roles;
+    std::optional<Role> wide = WideRole(organization);
+    if (!wide.has_value() && roles.Find(organization) == nullptr) continue;
+    identity.role = organization;
+    identity.wide = wide;
+    ++count;
   }
-  if (roles != 1) {
+  if (count != 1) {
     return absl::PermissionDeniedError(absl::StrCat(
-        "the certificate of \"", identity.subject, "\" names ", roles == 0 ? "no role" : "more than one role",
-        ": its Organization must be exactly one of reader, operator, admin"));
+        "the certificate of \"", identity.subject, "\" names ", count == 0 ? "no role" : "more than one role",
+        ": its Organization must be exactly one of reader, operator, admin, updater, backup, and those of the node's "
+        "configuration"));
   }
   return identity;
+}
+
+std::string SerialOf(const X509* leaf) {
+  std::unique_ptr<BIGNUM, decltype(&BN_free)> number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(leaf), nullptr),
+                                                     &BN_free);
+  char* digits = number == nullptr ? nullptr : BN_bn2hex(number.get());
+  std::string serial = absl::AsciiStrToLower(digits == nullptr ? "" : digits);
+  OPENSSL_free(digits);
+  return serial.substr(std::min(serial.find_first_not_of('0'), serial.size()));
 }
 
 time_t NotAfter(X509* leaf) {

@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_split.h"
 #include "base/file.h"
 
 namespace stele {
@@ -56,6 +57,17 @@ void Keys::Read() {
   absl::StatusOr<Files> files = ReadFiles();
   unread_ = !files.ok();
   if (!files.ok()) return TellOnce(files.status());
+  // Before the keys: who is served from then on is judged by these.
+  if (files->revoked != revoked_file_ && AddRevoked(files->revoked)) {
+    audit_.WriteNote(absl::StrCat(revoked_.size(), " client certificates are revoked"));
+    changed_(News::kRevoked);
+  }
+  if (files->roles != roles_file_) {
+    roles_file_ = files->roles;
+    roles_ = Roles(roles_file_);
+    audit_.WriteNote("new roles");
+    changed_(News::kRoles);
+  }
   if (files->identity.empty() || files->client_ca.empty()) return;  // it is on its way
   std::string before = std::exchange(seen_, HashOf(files->identity) + HashOf(files->client_ca));
   if (seen_ == before) return;
@@ -63,6 +75,7 @@ void Keys::Read() {
   if (!made.ok()) return TellOnce(made.status());
   News news = !current_.has_value() ? News::kFirst : made->TrustsAllOf(*current_) ? News::kMore : News::kCaGone;
   current_ = *std::move(made);
+  current_->Refuse(&revoked_);
   changed_(news);
 }
 
@@ -70,7 +83,17 @@ absl::StatusOr<Keys::Files> Keys::ReadFiles() const {
   Files files;
   ASSIGN_OR_RETURN(files.identity, ReadIfThere(directory_ + "/tls.pem"));
   ASSIGN_OR_RETURN(files.client_ca, ReadIfThere(directory_ + "/client-ca.crt"));
+  ASSIGN_OR_RETURN(files.revoked, ReadIfThere(directory_ + "/revoked"));
+  ASSIGN_OR_RETURN(files.roles, ReadIfThere(directory_ + "/roles"));
   return files;
+}
+
+// True when there are more.
+bool Keys::AddRevoked(const std::string& text) {
+  size_t before = revoked_.size();
+  for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) revoked_.emplace(line);
+  revoked_file_ = text;
+  return revoked_.size() > before;
 }
 
 absl::StatusOr<TlsContext> Keys::ContextOf(const Files& files) {

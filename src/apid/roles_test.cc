@@ -3,9 +3,11 @@
 #include <google/protobuf/descriptor.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 
 #include "apid/node_for_test.h"
+#include "base/narrow_roles.h"
 #include "stele/machine/v1/config_service.grpc.pb.h"
 #include "stele/machine/v1/container_service.grpc.pb.h"
 #include "stele/machine/v1/event_service.grpc.pb.h"
@@ -17,6 +19,7 @@
 #include "stele/machine/v1/network_service.grpc.pb.h"
 #include "stele/machine/v1/options.pb.h"
 #include "stele/machine/v1/resource_service.grpc.pb.h"
+#include "stele/machine/v1/security_service.grpc.pb.h"
 #include "stele/machine/v1/service_service.grpc.pb.h"
 #include "stele/machine/v1/system_service.grpc.pb.h"
 #include "stele/machine/v1/upgrade_service.grpc.pb.h"
@@ -44,6 +47,7 @@ std::map<std::string, v1::Role> MethodsOfTheProtos() {
       v1::PingRequest::descriptor()->file(),
       v1::GetMetricsRequest::descriptor()->file(),
       v1::RestartContainerRequest::descriptor()->file(),
+      v1::RevokeCertificateRequest::descriptor()->file(),
   };
   std::map<std::string, v1::Role> methods = {
       {"/grpc.health.v1.Health/Check", v1::ROLE_READER},
@@ -100,6 +104,35 @@ class RolesTest : public testing::Test {
     }
   }
 
+  // A client of a narrow role: through to machined, with these resources, exactly where `allowed` says so.
+  void ExpectNarrow(const std::string& role_name, const std::string& resources,
+                    const std::function<bool(const std::string& path)>& allowed) {
+    KeyPair client = node_.Client({.common_name = "some " + role_name, .organizations = {role_name}});
+    auto channel = node_.Channel(&client);
+    ClientMetadata forged = Forged();
+    forged.emplace_back("stele-resources", "*,secrets");
+    int through = 0;
+    for (const auto& [path, least] : methods_) {
+      for (const auto& metadata : {ClientMetadata{}, forged}) {
+        SCOPED_TRACE(absl::StrCat(role_name, " ", path));
+        int before = machined_.calls();
+        grpc::Status status = CallOnce(channel, path, metadata);
+        std::string text = status.error_message();
+        if (allowed(path)) {
+          ++through;
+          EXPECT_EQ(status.error_code(), grpc::StatusCode::ABORTED) << text;
+          EXPECT_TRUE(absl::StrContains(text, absl::StrCat("stele-role=", role_name))) << text;
+          EXPECT_TRUE(absl::StrContains(text, absl::StrCat("stele-resources=", resources))) << text;
+          EXPECT_FALSE(absl::StrContains(text, "root") || absl::StrContains(text, "secrets")) << text;
+        } else {
+          EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED) << text;
+          EXPECT_EQ(machined_.calls(), before) << "a refused call must not reach machined";
+        }
+      }
+    }
+    EXPECT_GT(through, 0);
+  }
+
   // A client that must not get anywhere, whatever it calls.
   void ExpectNothing(const KeyPair* client, grpc::StatusCode code) {
     int before = machined_.calls();
@@ -132,6 +165,86 @@ TEST_F(RolesTest, TheTableNamesExactlyTheMethodsOfTheProtos) {
 TEST_F(RolesTest, Reader) { ExpectTable("reader", v1::ROLE_READER); }
 TEST_F(RolesTest, Operator) { ExpectTable("operator", v1::ROLE_OPERATOR); }
 TEST_F(RolesTest, Admin) { ExpectTable("admin", v1::ROLE_ADMIN); }
+
+// Written out here, and not taken from the table that apid has.
+TEST_F(RolesTest, Updater) {
+  ExpectNarrow("updater", "boots,phases,services,slots,types,upgrades", [](const std::string& path) {
+    return absl::StrContains(path, ".UpgradeService/") || absl::StrContains(path, ".ResourceService/") ||
+           absl::StrContains(path, ".Health/") || path == "/stele.machine.v1.SystemService/Version" ||
+           path == "/stele.machine.v1.EventService/StreamEvents";
+  });
+}
+
+TEST_F(RolesTest, Backup) {
+  ExpectNarrow("backup", "*", [](const std::string& path) {
+    return absl::StrContains(path, ".FileService/") || absl::StrContains(path, ".ResourceService/") ||
+           absl::StrContains(path, ".Health/") || path == "/stele.machine.v1.SystemService/Version" ||
+           path == "/stele.machine.v1.EventService/StreamEvents" || path == "/stele.machine.v1.LogService/ReadLog" ||
+           path == "/stele.machine.v1.ConfigService/GetConfig" ||
+           path == "/stele.machine.v1.ConfigService/ConfigHistory";
+  });
+}
+
+TEST_F(RolesTest, OnesOfTheConfiguration) {
+  node_.Write("roles",
+              "rebooter methods=SystemService.Reboot,LogService.* resources=\n"
+              "broken methods=*,SystemService,Service.*,.Reboot,SystemService.*.* resources=*\n"
+              "admin methods=SystemService.Version resources=\n"
+              "updater methods=SystemService.Reboot resources=*\n"
+              "no line of ours at all\n");
+  ASSERT_TRUE(node_.LogShows("apid: new roles")) << node_.Log();
+  ExpectNarrow("rebooter", "", [](const std::string& path) {
+    return absl::StrContains(path, ".LogService/") || path == "/stele.machine.v1.SystemService/Reboot";
+  });
+  KeyPair broken = node_.Client({.organizations = {"broken"}});
+  ExpectNothing(&broken, grpc::StatusCode::PERMISSION_DENIED);
+  // The roles of every node are as they were.
+  ExpectTable("admin", v1::ROLE_ADMIN);
+  KeyPair updater = node_.Client({.organizations = {"updater"}});
+  EXPECT_EQ(CallOnce(node_.Channel(&updater), "/stele.machine.v1.SystemService/Reboot").error_code(),
+            grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_F(RolesTest, TwoRolesOfWhichOneIsNarrow) {
+  node_.Write("roles", "rebooter methods=SystemService.Reboot resources=\n");
+  ASSERT_TRUE(node_.LogShows("apid: new roles")) << node_.Log();
+  KeyPair client = node_.Client({.organizations = {"rebooter", "admin"}});
+  ExpectNothing(&client, grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_F(RolesTest, ARoleThatChangesEndsItsClientsConnectionsOnly) {
+  constexpr char kReboot[] = "/stele.machine.v1.SystemService/Reboot";
+  node_.Write("roles", "one methods=SystemService.Reboot resources=\ntwo methods=SystemService.Reboot resources=\n");
+  ASSERT_TRUE(node_.LogShows("apid: new roles")) << node_.Log();
+  KeyPair one = node_.Client({.organizations = {"one"}}), two = node_.Client({.organizations = {"two"}});
+  KeyPair admin = node_.Admin();
+  auto of_one = node_.Channel(&one), of_two = node_.Channel(&two), of_admin = node_.Channel(&admin);
+  std::string one_before = CallOnce(of_one, kReboot).error_message();  // names the client's port
+  std::string two_before = CallOnce(of_two, kReboot).error_message();
+  std::string admin_before = CallOnce(of_admin, kReboot).error_message();
+  node_.Write("roles", "two methods=SystemService.Reboot resources=\none methods=SystemService.Version resources=\n");
+  for (int i = 0; i < 100 && CallOnce(of_one, kReboot).error_code() != grpc::StatusCode::PERMISSION_DENIED; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_EQ(CallOnce(of_one, kReboot, {}, std::chrono::seconds(10), true).error_code(),
+            grpc::StatusCode::PERMISSION_DENIED);
+  std::string one_after =
+      CallOnce(of_one, "/stele.machine.v1.SystemService/Version", {}, std::chrono::seconds(10), true).error_message();
+  EXPECT_TRUE(absl::StrContains(one_after, "stele-role=one")) << one_after;
+  EXPECT_NE(one_after, one_before);
+  EXPECT_EQ(CallOnce(of_two, kReboot).error_message(), two_before);
+  EXPECT_EQ(CallOnce(of_admin, kReboot).error_message(), admin_before);
+}
+
+TEST(MethodFits, OneMethodOrAllOfAService) {
+  EXPECT_TRUE(MethodFits("LogService.ReadLog", "/stele.machine.v1.LogService/ReadLog"));
+  EXPECT_TRUE(MethodFits("LogService.*", "/stele.machine.v1.LogService/ReadLog"));
+  for (const char* pattern : {"", ".", "*", "*.*", ".*", "LogService", "LogService.", "LogService.Read", "Service.*",
+                              "v1.LogService.*", "LogService.ReadLog ", "logservice.*", "LogService.*.*"}) {
+    EXPECT_FALSE(MethodFits(pattern, "/stele.machine.v1.LogService/ReadLog")) << pattern;
+  }
+  EXPECT_FALSE(MethodFits("LogService.*", "no path"));
+}
 
 TEST_F(RolesTest, NoCertificate) { ExpectNothing(nullptr, grpc::StatusCode::UNAVAILABLE); }
 

@@ -53,8 +53,8 @@ absl::Status Server::Listen() {
   return absl::OkStatus();
 }
 
-// A client CA that is gone may have been given up because somebody has its key: who came by it must come again, and who
-// came by another may.
+// A client CA that is gone may have been given up because somebody has its key: who came by it is shown out, and who
+// came by another stays.
 void Server::OnKeys(Keys::News news) {
   switch (news) {
     case Keys::News::kFirst:
@@ -63,12 +63,16 @@ void Server::OnKeys(Keys::News news) {
     case Keys::News::kMore:
       return shared_.audit.WriteNote("new keys");
     case Keys::News::kCaGone:
-      shared_.audit.WriteNote("new keys, and a client CA is gone: connections end");
-      for (auto& connection : connections_) {
-        if (connection->state() != State::kSilent) connection->Close("a client CA is gone");
-      }
-      return;
+      shared_.audit.WriteNote("new keys, and a client CA is gone: the connections of its clients end");
+      return EndWhoIsNotTaken();
+    case Keys::News::kRevoked:
+    case Keys::News::kRoles:
+      return EndWhoIsNotTaken();
   }
+}
+
+void Server::EndWhoIsNotTaken() {
+  for (auto& connection : connections_) connection->EndUnlessTaken();
 }
 
 absl::Status Server::Run() {

@@ -35,6 +35,7 @@ class Server : private FdHandler, private Gatekeeper {
 
   void OnReady(uint32_t events) override;
   void OnKeys(Keys::News news);
+  void EndWhoIsNotTaken();
   absl::Status Listen();
   void Admit(UniqueFd fd, Peer peer);
   // Gatekeeper.

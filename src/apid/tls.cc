@@ -59,12 +59,19 @@ int SelectHttp2(SSL*, const unsigned char** out, unsigned char* out_size, const 
 }
 
 // OpenSSL has checked this certificate of the chain (signature, dates, purpose); the leaf must also
-// be exactly a client's.
+// be exactly a client's, and not revoked.
 int VerifyStep(int ok, X509_STORE_CTX* store) {
   if (ok != 1) return ok;
   if (X509_STORE_CTX_get_error_depth(store) != 0) return 1;
-  if (CheckClientLeaf(X509_STORE_CTX_get_current_cert(store)).ok()) return 1;
-  X509_STORE_CTX_set_error(store, X509_V_ERR_INVALID_PURPOSE);
+  X509* leaf = X509_STORE_CTX_get_current_cert(store);
+  if (!CheckClientLeaf(leaf).ok()) {
+    X509_STORE_CTX_set_error(store, X509_V_ERR_INVALID_PURPOSE);
+    return 0;
+  }
+  auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto* refused = static_cast<const std::set<std::string>*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
+  if (refused == nullptr || refused->count(SerialOf(leaf)) == 0) return 1;
+  X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REVOKED);
   return 0;
 }
 
@@ -159,6 +166,19 @@ absl::StatusOr<TlsContext> TlsContext::WithClientCa(const std::string& client_ca
   return made;
 }
 
+bool TlsContext::Trusts(const X509* authority) const {
+  STACK_OF(X509_OBJECT)* ours = X509_STORE_get0_objects(SSL_CTX_get_cert_store(get()));
+  for (int i = 0; i < sk_X509_OBJECT_num(ours); ++i) {
+    const X509* one = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(ours, i));
+    if (one != nullptr && X509_cmp(one, authority) == 0) return true;
+  }
+  return false;
+}
+
+void TlsContext::Refuse(const std::set<std::string>* serials) {
+  SSL_CTX_set_app_data(get(), const_cast<std::set<std::string>*>(serials));
+}
+
 bool TlsContext::TrustsAllOf(const TlsContext& before) const {
   X509_STORE* ours = SSL_CTX_get_cert_store(get());
   STACK_OF(X509_OBJECT)* theirs = X509_STORE_get0_objects(SSL_CTX_get_cert_store(before.get()));
@@ -215,6 +235,12 @@ absl::StatusOr<std::unique_ptr<TlsStream>> TlsStream::Create(const TlsContext& c
   SSL_set0_wbio(ssl, out);
   SSL_set_accept_state(ssl);
   return stream;
+}
+
+const X509* TlsStream::peer_authority() const {
+  STACK_OF(X509)* chain = SSL_get0_verified_chain(ssl_.get());
+  int size = chain == nullptr ? 0 : sk_X509_num(chain);
+  return size == 0 ? nullptr : sk_X509_value(chain, size - 1);
 }
 
 TlsStream::Progress TlsStream::Failure(int result) {

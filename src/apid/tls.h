@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "apid/byte_queue.h"
@@ -24,6 +25,11 @@ class TlsContext {
   absl::StatusOr<TlsContext> WithClientCa(const std::string& client_ca) const;
   // Whether every CA of `before` is one here, too.
   bool TrustsAllOf(const TlsContext& before) const;
+  // Whether this very CA is one.
+  bool Trusts(const X509* authority) const;
+  // Serial numbers (SerialOf) of clients that are refused, looked at in each handshake. Borrowed: must outlive every
+  // connection; may change.
+  void Refuse(const std::set<std::string>* serials);
   SSL_CTX* get() const { return context_.get(); }
 
  private:
@@ -64,6 +70,8 @@ class TlsStream {
   bool has_buffered_input() const { return SSL_has_pending(ssl_.get()) != 0; }
   // The client's certificate; owned by the stream. nullptr before the handshake is done.
   X509* peer_certificate() const { return SSL_get0_peer_certificate(ssl_.get()); }
+  // The CA that the client's certificate chains to; nullptr before it is known.
+  const X509* peer_authority() const;
   // The handshake failed because the client has no certificate at all.
   bool client_showed_nothing() const { return client_showed_nothing_; }
   // Why the handshake failed, for the audit.

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <functional>
 
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "config/machine_config_check.h"
 #include "config/test_pem.h"
@@ -120,6 +121,23 @@ Outcome ParseBounded(const std::string& yaml) {
 }
 
 TEST(BadConfigs, TheGoodOneIsGood) { EXPECT_STREQ(ParseBounded(Good()).problems, ""); }
+
+TEST(BadConfigs, RolesOfANewerVersionAreTakenWhereOneIsRead) {
+  auto with = [](const char* role) {
+    return absl::StrReplaceAll(Good(), {{"network:\n", absl::StrCat("  roles: [", role, "]\nnetwork:\n")}});
+  };
+  std::string good = with("{name: ci, methods: [SystemService.Version, LogService.*], resources: [services, '*']}");
+  EXPECT_STREQ(ParseBounded(good).problems, "");
+  // A node that goes back to this version boots with them; they grant nothing here.
+  std::string newer = with("{name: ci, methods: [FutureService.*, LogService.Later], resources: [futures]}");
+  EXPECT_NE(ParseBounded(newer).count, 0u);
+  EXPECT_TRUE(ParseMachineConfig(newer, {.tolerate_unknown_keys = true}).problems.empty());
+  for (const char* odd :
+       {"{name: ci, methods: ['a b.*']}", "{name: ci, methods: ['a.b,c.d']}", "{name: ci, methods: ['*']}",
+        "{name: ci, methods: [LogService.*], resources: ['a,b']}", "{name: admin, methods: [LogService.*]}"}) {
+    EXPECT_FALSE(ParseMachineConfig(with(odd), {.tolerate_unknown_keys = true}).problems.empty()) << odd;
+  }
+}
 
 // One change to the good config, and what is said: "line: path: reason" begins so.
 struct Change {
@@ -243,6 +261,34 @@ const std::vector<Change>& Changes() {
       {"  key: ", StrCat("  key: ", OneLine(test_pem::kEncryptedKey), " #"),
        "6: api.key: expected a private key without a passphrase"},
       {"  key: ", "  key: \"\" #", "6: api.key: must not be empty"},
+      {"network:\n", "  roles: [{name: ci, methods: [LogService.Nothing]}]\nnetwork:\n",
+       "7: api.roles[0].methods[0]: expected Service.Method or Service.*, such as LogService.ReadLog; no method is "
+       "'LogService.Nothing'"},
+      {"network:\n", "  roles: [{name: ci, methods: [\"*\"]}]\nnetwork:\n",
+       "7: api.roles[0].methods[0]: expected Service"},
+      {"network:\n", "  roles: [{name: ci, methods: [\"LogService.* SystemService.*\"]}]\nnetwork:\n",
+       "7: api.roles[0].methods[0]: expected Service"},
+      {"network:\n", "  roles: [{name: ci, methods: [\"LogService.*\\nx methods=SystemService.*\"]}]\nnetwork:\n",
+       "7: api.roles[0].methods[0]: "},
+      {"network:\n", "  roles: [{name: ci, methods: [\"/stele.machine.v1.LogService/ReadLog\"]}]\nnetwork:\n",
+       "7: api.roles[0].methods[0]: expected Service"},
+      {"network:\n", "  roles: [{name: ci, methods: [\"LogService.*\"], resources: [secrets]}]\nnetwork:\n",
+       "7: api.roles[0].resources[0]: expected a resource type as in `osctl get types`"},
+      {"network:\n", "  roles: [{name: admin, methods: [\"LogService.*\"]}]\nnetwork:\n",
+       "7: api.roles[0].name: every node has a role admin, which cannot be changed"},
+      {"network:\n", "  roles: [{name: updater, methods: [\"LogService.*\"]}]\nnetwork:\n",
+       "7: api.roles[0].name: every node has a role updater, which cannot be changed"},
+      {"network:\n", "  roles: [{name: CI, methods: [\"LogService.*\"]}]\nnetwork:\n",
+       "7: api.roles[0].name: expected at most 63 of a-z"},
+      {"network:\n", "  roles: [{name: ci}]\nnetwork:\n", "7: api.roles[0].methods: missing"},
+      {"network:\n",
+       "  roles: [{name: ci, methods: [\"LogService.*\"]}, {name: ci, methods: [\"LogService.*\"]}]\nnetwork:\n",
+       "7: api.roles[1].name: there is another role 'ci'"},
+      {"network:\n",
+       absl::StrCat("  roles: [",
+                    absl::StrJoin(std::vector<std::string>(33, "{name: a, methods: [LogService.ReadLog]}"), ", "),
+                    "]\nnetwork:\n"),
+       "7: api.roles: expected at most 32 roles"},
       // Network.
       {"node-1", "Node_1", "8: network.hostname: expected an RFC 1123 name"},
       {"node-1", "-node", "8: network.hostname: expected an RFC 1123 name"},

@@ -1,13 +1,18 @@
 #include "config/machine_config_check.h"
 
+#include <algorithm>
+#include <iterator>
 #include <set>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "base/narrow_roles.h"
 #include "config/check_address.h"
 #include "config/check_name.h"
 #include "config/check_pem.h"
 #include "config/sink_endpoint.h"
 #include "config/yaml_outline.h"
+#include "stele/method_table.h"
 
 namespace stele::config {
 namespace {
@@ -18,7 +23,9 @@ constexpr int kMaxLogSinks = 4;
 
 class Checker {
  public:
-  Checker(const v1::MachineConfig& config, const MarkMap& marks) : config_(config), marks_(marks) {}
+  // `of_a_newer_version`: names that this one does not know may be that one's, and are no problem.
+  Checker(const v1::MachineConfig& config, const MarkMap& marks, bool of_a_newer_version)
+      : config_(config), marks_(marks), of_a_newer_version_(of_a_newer_version) {}
 
   std::vector<Problem> Check() {
     if (config_.api_version() != "stele.dev/v1") Report("apiVersion", "expected stele.dev/v1");
@@ -72,6 +79,49 @@ class Checker {
     if (certificate.empty() && key.empty() && !KeyMatches(api.key(), api.certificate())) {
       Report("api.key", "is not the key of api.certificate");
     }
+    if (api.roles_size() > kMaxRoles) Report("api.roles", absl::StrCat("expected at most ", kMaxRoles, " roles"));
+    std::set<std::string> names;
+    for (int i = 0; i < std::min(api.roles_size(), kMaxRoles); ++i) {
+      std::string path = absl::StrCat("api.roles[", i, "]");
+      CheckRole(path, api.roles(i));
+      if (!names.insert(api.roles(i).name()).second) {
+        Report(path + ".name", absl::StrCat("there is another role '", api.roles(i).name(), "'"));
+      }
+    }
+  }
+
+  void CheckRole(const std::string& path, const v1::RoleConfig& role) {
+    Judge(path + ".name", CheckDnsLabel(role.name()));
+    if (IsWideRole(role.name()) || FindNarrowRole(role.name()) != nullptr) {
+      Report(path + ".name", absl::StrCat("every node has a role ", role.name(), ", which cannot be changed"));
+    }
+    if (role.methods_size() > kMaxOfARole) Report(path + ".methods", absl::StrCat("expected at most ", kMaxOfARole));
+    if (role.resources_size() > kMaxOfARole)
+      Report(path + ".resources", absl::StrCat("expected at most ", kMaxOfARole));
+    CheckEach(path + ".methods", role.methods(), [this](const std::string& pattern) {
+      bool fits = std::any_of(std::begin(kMethods), std::end(kMethods),
+                              [&](const Method& method) { return MethodFits(pattern, method.path); });
+      if (fits || (of_a_newer_version_ && IsMethodPattern(pattern))) return std::string();
+      return absl::StrCat("expected Service.Method or Service.*, such as LogService.ReadLog; no method is '",
+                          pattern.substr(0, 80), "'");
+    });
+    CheckEach(path + ".resources", role.resources(), [this](const std::string& type) {
+      bool known = std::binary_search(std::begin(kResourceTypes), std::end(kResourceTypes), absl::string_view(type));
+      if (known || type == "*" || (of_a_newer_version_ && CheckDnsLabel(type).empty())) return std::string();
+      return absl::StrCat("expected a resource type as in `osctl get types`, or \"*\"; none is '", type.substr(0, 80),
+                          "'");
+    });
+  }
+
+  // Letters and digits around a dot, or before ".*": what apid's file can hold.
+  static bool IsMethodPattern(absl::string_view pattern) {
+    size_t dot = pattern.find('.');
+    if (dot == absl::string_view::npos) return false;
+    absl::string_view service = pattern.substr(0, dot), method = pattern.substr(dot + 1);
+    auto is_word = [](absl::string_view word) {
+      return !word.empty() && word.size() <= 64 && std::all_of(word.begin(), word.end(), absl::ascii_isalnum);
+    };
+    return is_word(service) && (method == "*" || is_word(method));
   }
 
   void CheckNetwork() {
@@ -251,15 +301,18 @@ class Checker {
     if (outline.Get("spec.containers[0].image").empty()) Report(path, "the Pod's first container has no image");
   }
 
+  static constexpr int kMaxRoles = 32, kMaxOfARole = 64;
   const v1::MachineConfig& config_;
   const MarkMap& marks_;
+  const bool of_a_newer_version_;
   std::vector<Problem> problems_;
 };
 
 }  // namespace
 
-std::vector<Problem> ValidateMachineConfig(const v1::MachineConfig& config, const MarkMap& marks) {
-  return Checker(config, marks).Check();
+std::vector<Problem> ValidateMachineConfig(const v1::MachineConfig& config, const MarkMap& marks,
+                                           bool of_a_newer_version) {
+  return Checker(config, marks, of_a_newer_version).Check();
 }
 
 ParsedMachineConfig ParseMachineConfig(absl::string_view yaml, const ParseOptions& options) {
@@ -268,7 +321,9 @@ ParsedMachineConfig ParseMachineConfig(absl::string_view yaml, const ParseOption
   MarkMap marks;
   parsed.problems = ParseYaml(yaml, options, config.get(), &parsed.warnings, &marks);
   // What was not understood would be judged as missing: one list of problems at a time.
-  if (parsed.problems.empty()) parsed.problems = ValidateMachineConfig(*config, marks);
+  if (parsed.problems.empty()) {
+    parsed.problems = ValidateMachineConfig(*config, marks, options.tolerate_unknown_keys);
+  }
   if (parsed.problems.empty()) parsed.config = std::move(config);
   return parsed;
 }

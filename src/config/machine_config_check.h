@@ -12,8 +12,10 @@
 namespace stele::config {
 
 // What the types cannot say: names, addresses, keys that match, a node that can be reached. Problems
-// get their places from `marks` (ParseYaml).
-std::vector<Problem> ValidateMachineConfig(const v1::MachineConfig& config, const MarkMap& marks);
+// get their places from `marks` (ParseYaml). `of_a_newer_version`: methods and resource types that are not known here
+// are taken; they grant nothing.
+std::vector<Problem> ValidateMachineConfig(const v1::MachineConfig& config, const MarkMap& marks,
+                                           bool of_a_newer_version = false);
 
 struct ParsedMachineConfig {
   std::shared_ptr<const v1::MachineConfig> config;  // null where there are problems

@@ -25,6 +25,7 @@ class InitClient;
 class InstallRunner;
 class LogStore;
 class ProviderReads;
+class Revocations;
 class ServiceManager;
 class UpgradeController;
 
@@ -43,7 +44,8 @@ struct NodeApi {
   ComponentVersions& versions;  // any thread
   ProviderReads& reads;         // any thread
   AuditStore& audit;            // any thread
-  std::string boot_id;          // any thread
+  Revocations& revocations;
+  std::string boot_id;  // any thread
 };
 
 std::unique_ptr<grpc::Service> MakeResourceService(NodeApi& api);
@@ -59,5 +61,6 @@ std::unique_ptr<grpc::Service> MakeInstallService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeUpgradeService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeNetworkService(NodeApi& api);
 std::unique_ptr<grpc::Service> MakeMetricsService(NodeApi& api);
+std::unique_ptr<grpc::Service> MakeSecurityService(NodeApi& api);
 
 }  // namespace stele::machined

@@ -64,7 +64,19 @@ Lines TellCertificate(const MachineConfig& from, const MachineConfig& to) {
 
 Lines TellClientCa(const MachineConfig& from, const MachineConfig& to) {
   if (from.api().client_ca().empty() || from.api().client_ca() == to.api().client_ca()) return {};
-  return {"take other client CAs for the API: connections end where one is gone"};
+  return {"take other client CAs for the API: the connections of one that is gone end"};
+}
+
+// By name, each as what apid is told of it.
+std::map<std::string, config::v1::RoleConfig> Roles(const MachineConfig& config) {
+  std::map<std::string, config::v1::RoleConfig> roles;
+  for (const config::v1::RoleConfig& role : config.api().roles()) roles[role.name()] = role;
+  return roles;
+}
+
+Lines TellRoles(const MachineConfig& from, const MachineConfig& to) {
+  return TellNamed(Roles(from), Roles(to), "add role",
+                   "change role, ending its clients' connections:", "take away role, ending its clients' connections:");
 }
 
 Lines TellHostname(const MachineConfig& from, const MachineConfig& to) {
@@ -150,6 +162,7 @@ const std::vector<Row>& Table() {
       {{"install"}, ChangeNeed::kReboot, TellInstall},
       {{"api.certificate", "api.key"}, ChangeNeed::kNothing, TellCertificate},
       {{"api.clientCA"}, ChangeNeed::kNothing, TellClientCa},
+      {{"api.roles"}, ChangeNeed::kNothing, TellRoles},
       {{"network.hostname"}, ChangeNeed::kNothing, TellHostname},
       {{"network.interfaces"}, ChangeNeed::kNothing, TellLinks},
       {{"network.nameservers", "network.search"}, ChangeNeed::kNothing, TellResolver},

@@ -35,11 +35,12 @@ TEST(PlanChange, TellsWhatWillBeDone) {
   after.mutable_network()->add_nameservers("192.0.2.1");
   after.mutable_network()->add_interfaces()->set_name("eth0");
   after.mutable_storage()->set_disk("/dev/vdb");
-  EXPECT_THAT(plan(&before),
-              ElementsAre("at the next boot: use the disk /dev/vdb", "serve the API with the new certificate",
-                          "take other client CAs for the API: connections end where one is gone", "set the host name b",
-                          "configure link eth0", "write /etc/resolv.conf", "set the clock by other time servers",
-                          "change static pod demo", "start chronyd", "restart kubelet"));
+  EXPECT_THAT(
+      plan(&before),
+      ElementsAre("at the next boot: use the disk /dev/vdb", "serve the API with the new certificate",
+                  "take other client CAs for the API: the connections of one that is gone end", "set the host name b",
+                  "configure link eth0", "write /etc/resolv.conf", "set the clock by other time servers",
+                  "change static pod demo", "start chronyd", "restart kubelet"));
 }
 
 TEST(PlanChange, TellsWhatEachChangeNeeds) {

@@ -37,6 +37,7 @@
 #include "machined/runtime.h"
 #include "machined/security/audit_keeper.h"
 #include "machined/security/kept_folder.h"
+#include "machined/security/revocations.h"
 #include "machined/service_files.h"
 #include "machined/service_manager.h"
 #include "machined/upgrade/fetch_controller.h"
@@ -151,10 +152,12 @@ class InitNews : public InitListener {
   bool failed_ = false;
 };
 
-absl::StatusOr<ServiceManager::Wanted> WantedServices(Node& node, FactFinder& finder) {
+absl::StatusOr<ServiceManager::Wanted> WantedServices(Node& node, FactFinder& finder, Revocations& revocations) {
   finder.AskInTime(node);
   services::Facts facts = finder.Gather(node);
   services::ServiceSet set = services::AllServices(node.config(), facts);
+  // First of all files: apid must not serve by its keys before it knows whom not.
+  if (node.config() != nullptr) set.files.insert(set.files.begin(), revocations.ApidFile());
   absl::Status files = WriteServiceFiles(set);
   bool complete = node.config() != nullptr && facts.data_ready && !facts.hostname.empty() && finder.complete();
   return ServiceManager::Wanted{std::move(set.services), complete, files};
@@ -219,9 +222,13 @@ absl::Status Run() {
   ConfigController& config = *config_owned;
   config.Look();  // on a worker, while the rest is put together
 
+  auto revocations_owned =
+      std::make_unique<Revocations>([&config] { return config.Known().ok() ? config.folder() : ""; });
+  Revocations& revocations = *revocations_owned;
+
   // The two controllers that init talks to.
   auto services_owned = std::make_unique<ServiceManager>(
-      *loop, init, [&facts](Node& node) { return WantedServices(node, facts); }, Probe,
+      *loop, init, [&facts, &revocations](Node& node) { return WantedServices(node, facts, revocations); }, Probe,
       absl::StrCat(kRun, "/machined/stopped-services"));
   auto phases_owned = std::make_unique<PhaseBoard>(init, PhaseSteps());
   ServiceManager& services = *services_owned;
@@ -249,16 +256,17 @@ absl::Status Run() {
   controllers.push_back(std::move(fetches_owned));
   controllers.push_back(std::make_unique<LogSinksController>(logs, LogSinksController::Options{.boot_id = boot_id}));
   controllers.push_back(std::move(audit_owned));
+  controllers.push_back(std::move(revocations_owned));
   for (std::unique_ptr<Controller>& controller : AllControllers()) controllers.push_back(std::move(controller));
 
   // The API before the controllers: a node without network, disk or configuration answers.
   ProviderReads reads(*loop);
-  NodeApi api = {runtime,  events,   init,    services, config, logs,  boots,
-                 installs, upgrades, fetches, versions, reads,  audit, boot_id};
+  NodeApi api = {runtime,  events,  init,     services, config, logs,        boots,  installs,
+                 upgrades, fetches, versions, reads,    audit,  revocations, boot_id};
   std::vector<std::unique_ptr<grpc::Service>> handlers;
   for (auto make : {MakeResourceService, MakeSystemService, MakeServiceService, MakeEventService, MakeFileService,
                     MakeImageService, MakeLogService, MakeConfigService, MakeInstallService, MakeUpgradeService,
-                    MakeNetworkService, MakeMetricsService, MakeContainerService}) {
+                    MakeNetworkService, MakeMetricsService, MakeContainerService, MakeSecurityService}) {
     handlers.push_back(make(api));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ApiServer> server,

@@ -6,7 +6,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "base/narrow_roles.h"
 #include "machined/api.h"
+#include "machined/caller.h"
 #include "machined/field_selector.h"
 #include "machined/grpc_status.h"
 #include "machined/label_selector.h"
@@ -52,6 +54,22 @@ void Fill(const Provider& provider, const std::string& id, const google::protobu
   out.set_owner(provider.owner);
   SetTime(absl::Now(), *out.mutable_updated());
   Pack(body, *out.mutable_body());
+}
+
+// A narrow role is given the types that apid names; the others, and root on the node, all.
+bool MayRead(const grpc::CallbackServerContext& context, absl::string_view type) {
+  if (CallerMetadata(context, "stele-subject").empty() || IsWideRole(CallerMetadata(context, "stele-role")))
+    return true;
+  std::string resources = CallerMetadata(context, "stele-resources");
+  for (absl::string_view allowed : absl::StrSplit(resources, ',')) {
+    if (allowed == "*" || allowed == type) return true;
+  }
+  return false;
+}
+
+grpc::Status NotForRole(const grpc::CallbackServerContext& context, absl::string_view type) {
+  return {grpc::StatusCode::PERMISSION_DENIED, absl::StrCat("the role ", CallerMetadata(context, "stele-role"),
+                                                            " is not given the type '", type.substr(0, 80), "'")};
 }
 
 grpc::Status UnknownType(const std::string& type) {
@@ -279,6 +297,10 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context, const machine::v1::GetRequest* request,
                                 machine::v1::GetResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    if (!MayRead(*context, request->type())) {
+      reactor->Finish(NotForRole(*context, request->type()));
+      return reactor;
+    }
     if (const Provider* provider = FindProvider(request->type())) {
       api_.reads.Read(*provider, [reactor, request, response, provider](const absl::StatusOr<Provided>& all) {
         if (!all.ok()) return reactor->Finish(ToGrpc(all.status()));
@@ -303,6 +325,10 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context, const machine::v1::ListRequest* request,
                                  machine::v1::ListResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    if (!MayRead(*context, request->type())) {
+      reactor->Finish(NotForRole(*context, request->type()));
+      return reactor;
+    }
     absl::StatusOr<Selectors> selectors = SelectorsOf(*request);
     if (!selectors.ok()) {
       reactor->Finish(ToGrpc(selectors.status()));
@@ -332,9 +358,13 @@ class ResourceService final : public machine::v1::ResourceService::CallbackServi
     return reactor;
   }
 
-  grpc::ServerWriteReactor<WatchResponse>* Watch(grpc::CallbackServerContext*,
+  grpc::ServerWriteReactor<WatchResponse>* Watch(grpc::CallbackServerContext* context,
                                                  const machine::v1::WatchRequest* request) override {
     auto* writer = new StreamWriter<WatchResponse>(loop_);
+    if (!MayRead(*context, request->type())) {
+      writer->Close(NotForRole(*context, request->type()));
+      return writer;
+    }
     absl::StatusOr<Selectors> selectors = SelectorsOf(*request);
     loop_.Post([this, writer, request = *request, selectors = std::move(selectors)] {
       if (!selectors.ok()) return writer->Close(ToGrpc(selectors.status()));

@@ -19,6 +19,7 @@
 #include "osctl/context.h"
 #include "osctl/fake_files.h"
 #include "osctl/fake_network.h"
+#include "osctl/fake_security.h"
 #include "osctl/fake_services.h"
 #include "osctl/fake_upgrade.h"
 #include "osctl/keystore.h"
@@ -92,7 +93,7 @@ class FakeNode {
     builder.AddListeningPort(absl::StrCat(host, ":", port), grpc::SslServerCredentials(options), &port_);
     for (grpc::Service* service :
          std::initializer_list<grpc::Service*>{&system_, &resources_, &services_, &logs_, &events_, &config_, &files_,
-                                               &images_, &containers_, &upgrade_, &install_, &network_}) {
+                                               &images_, &containers_, &upgrade_, &install_, &network_, &security_}) {
       builder.RegisterService(service);
     }
     server_ = builder.BuildAndStart();
@@ -118,6 +119,7 @@ class FakeNode {
   FakeUpgrade upgrade_{&state_};
   FakeInstall install_{&state_};
   FakeNetwork network_{&state_};
+  FakeSecurity security_{&state_};
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -8,8 +8,10 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <memory>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_join.h"
 
 namespace stele::osctl {
@@ -152,6 +154,14 @@ std::string NameEntry(X509* certificate, int nid) {
   return std::string(reinterpret_cast<const char*>(ASN1_STRING_get0_data(data)), ASN1_STRING_length(data));
 }
 
+std::string SerialOf(X509* certificate) {
+  Number number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr));
+  char* digits = number == nullptr ? nullptr : BN_bn2hex(number.get());
+  std::string serial = absl::AsciiStrToLower(digits == nullptr ? "" : digits);
+  OPENSSL_free(digits);
+  return serial.substr(std::min(serial.find_first_not_of('0'), serial.size()));
+}
+
 absl::Time TimeOf(const ASN1_TIME* time) {
   tm parts = {};
   if (ASN1_TIME_to_tm(time, &parts) != 1) return absl::InfinitePast();
@@ -205,7 +215,8 @@ absl::StatusOr<CertificateInfo> ReadCertificate(const std::string& pem) {
   return CertificateInfo{
       NameEntry(certificate.get(), NID_commonName),
       NameEntry(certificate.get(), NID_organizationName),
-      {TimeOf(X509_get0_notBefore(certificate.get())), TimeOf(X509_get0_notAfter(certificate.get()))}};
+      {TimeOf(X509_get0_notBefore(certificate.get())), TimeOf(X509_get0_notAfter(certificate.get()))},
+      SerialOf(certificate.get())};
 }
 
 absl::Status CheckKeyPair(const KeyPair& pair) {

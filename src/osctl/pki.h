@@ -44,6 +44,7 @@ struct CertificateInfo {
   std::string common_name;
   std::string organization;
   Validity validity;
+  std::string serial;  // hexadecimal, lower case, without leading zeros: as nodes' audits show it
 };
 // Of the first certificate in `pem`.
 absl::StatusOr<CertificateInfo> ReadCertificate(const std::string& pem);

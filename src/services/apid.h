@@ -7,6 +7,8 @@
 
 namespace stele::services {
 
+// The serial numbers of certificates that it refuses, a line each. Before the keys.
+ServiceFile ApidRevoked(const std::string& serials);
 std::vector<ServiceFile> ApidFiles(const config::v1::MachineConfig& config);
 std::vector<ServiceDirectory> ApidDirectories();
 

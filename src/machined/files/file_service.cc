@@ -8,6 +8,7 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/proto_buffer_reader.h>
 
+#include "base/narrow_roles.h"
 #include "machined/api.h"
 #include "machined/caller.h"
 #include "machined/files/archive.h"
@@ -42,11 +43,17 @@ struct Caller {
   std::string name;
 };
 
-// Without metadata it is root on the node itself (api_server.h).
+// Without metadata it is root on the node itself (api_server.h). What apid tells a narrow role's resources of is one
+// that it knows: there the files are a reader's, unless the role is one of every node and has others.
 absl::StatusOr<Caller> CallerFrom(const grpc::CallbackServerContext& context) {
   Caller caller = {Need::kAdmin, CallerOf(context)};
   std::string role = CallerMetadata(context, "stele-role");
   if (CallerMetadata(context, "stele-subject").empty() || ParseRole(role, caller.role)) return caller;
+  if (context.client_metadata().count("stele-resources") > 0) {
+    const NarrowRole* narrow = FindNarrowRole(role);
+    if (narrow == nullptr || !ParseRole(narrow->files_as, caller.role)) caller.role = Need::kReader;
+    return caller;
+  }
   return absl::PermissionDeniedError(absl::StrCat("files are for roles that machined knows, and '", role, "' is none"));
 }
 

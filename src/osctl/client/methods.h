@@ -12,6 +12,7 @@
 #include "stele/machine/v1/metrics_service.pb.h"
 #include "stele/machine/v1/network_service.pb.h"
 #include "stele/machine/v1/resource_service.pb.h"
+#include "stele/machine/v1/security_service.pb.h"
 #include "stele/machine/v1/service_service.pb.h"
 #include "stele/machine/v1/system_service.pb.h"
 #include "stele/machine/v1/upgrade_service.pb.h"
@@ -55,6 +56,9 @@ inline constexpr Method<Flow::kUnary, v1::StopServiceRequest, v1::StopServiceRes
     "/stele.machine.v1.ServiceService/StopService"};
 inline constexpr Method<Flow::kUnary, v1::RestartServiceRequest, v1::RestartServiceResponse> kRestartService{
     "/stele.machine.v1.ServiceService/RestartService"};
+
+inline constexpr Method<Flow::kUnary, v1::RevokeCertificateRequest, v1::RevokeCertificateResponse> kRevokeCertificate{
+    "/stele.machine.v1.SecurityService/RevokeCertificate"};
 
 inline constexpr Method<Flow::kServerStream, v1::ReadLogRequest, v1::ReadLogResponse> kReadLog{
     "/stele.machine.v1.LogService/ReadLog"};

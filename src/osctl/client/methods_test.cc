@@ -41,6 +41,7 @@ TEST(Methods, AreTheProtos) {
   Check(method::kStartService);
   Check(method::kStopService);
   Check(method::kRestartService);
+  Check(method::kRevokeCertificate);
   Check(method::kReadLog);
   Check(method::kStreamEvents);
   Check(method::kGetConfig);

@@ -18,6 +18,7 @@ Command ApplyCommand();
 Command ArchiveCommand();
 Command AuditCommand();
 Command CaptureCommand();
+Command CertCommand();
 Command CompletionCommand();
 Command ConfigCommand();
 Command ContextCommand();

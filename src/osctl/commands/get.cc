@@ -134,6 +134,18 @@ std::string TypeNames() {
 
 }  // namespace
 
+Command GetCommandOf(const std::string& type) {
+  auto options = std::make_shared<GetOptions>();
+  options->type = type;
+  Command command;
+  command.arguments = {
+      {"-w,--watch", "", "go on, with a line for each change", &options->watch},
+      OutputArgument(&options->output),
+  };
+  command.run = [options](Session& session) { return Get(session, *options); };
+  return command;
+}
+
 Command GetCommand() {
   auto options = std::make_shared<GetOptions>();
   Command command;

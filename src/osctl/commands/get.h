@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "osctl/command.h"
 #include "osctl/exit_code.h"
 #include "osctl/output/resource.h"
 
@@ -21,6 +22,9 @@ struct GetOptions {
   std::string resume;                   // a cursor that a watch in JSON showed
   const ResourceType* known = nullptr;  // nullptr: a type that this osctl does not know
 };
+
+// What `osctl get TYPE` is, for a command of its own.
+Command GetCommandOf(const std::string& type);
 
 // get -w: what there is, then a line for each change, until interrupted.
 ExitCode Watch(Session& session, const GetOptions& options);

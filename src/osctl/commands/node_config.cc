@@ -61,9 +61,15 @@ std::string ApiPart(const std::string& client_ca, const KeyPair& server) {
       "# Who may manage the node, and how it proves itself to them.\n"
       "api:\n"
       "  # Clients whose certificate this CA signed may call; their role is the certificate's Organization:\n"
-      "  # reader, operator or admin.\n",
+      "  # reader, operator, admin, updater, backup, or one of the roles below. Several while one takes another's "
+      "place.\n",
       Block(2, "clientCA", client_ca), "  # What the node shows to its clients.\n",
-      Block(2, "certificate", server.certificate), Block(2, "key", server.key));
+      Block(2, "certificate", server.certificate), Block(2, "key", server.key),
+      "  # Narrow roles of this node's: methods as in docs/api.md, resource types as in `osctl get types`.\n"
+      "  # roles:\n"
+      "  #   - name: ci-watch\n"
+      "  #     methods: [SystemService.Version, \"LogService.*\", ResourceService.List]\n"
+      "  #     resources: [services, phases]\n");
 }
 
 absl::StatusOr<std::string> InterfacesPart(const NodeConfigOptions& options) {
