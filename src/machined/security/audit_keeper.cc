@@ -10,6 +10,7 @@ namespace stele::machined {
 namespace {
 
 constexpr absl::Duration kPause = absl::Milliseconds(500);
+constexpr absl::Duration kPauseAfterError = absl::Seconds(5);  // such as a full disk: it takes reading it all again
 
 }  // namespace
 
@@ -87,7 +88,8 @@ void AuditKeeper::Soon() {
   if (at_work_) again_ = true;
   if (at_work_ || timer_ != 0) return;
   // The first time at once: until then nobody can read it.
-  absl::Duration pause = std::exchange(begun_, true) ? kPause : absl::ZeroDuration();
+  absl::Duration pause = problem_.empty() ? kPause : kPauseAfterError;
+  if (!std::exchange(begun_, true)) pause = absl::ZeroDuration();
   timer_ = node_->loop().After(pause, [this] {
     timer_ = 0;
     Carry();

@@ -97,26 +97,37 @@ class KindReader {
 
  private:
   bool ReadMore(uint64_t after) {
-    if (!file_.ok() && !OpenNext(after)) return false;
+    if (file_.ok() && ReadBlock()) return true;
+    std::optional<uint64_t> next = NextFile(after);
+    if (!next.has_value()) return false;
+    // It is whole once there is one behind it; what was written to it between these two looks comes first.
+    return (file_.ok() && ReadBlock()) || Open(*next);
+  }
+
+  bool ReadBlock() {
     buffer_.erase(0, at_);
     at_ = 0;
     size_t had = buffer_.size();
     buffer_.resize(had + kBlock);
     ssize_t got = ::read(file_.get(), buffer_.data() + had, kBlock);
     buffer_.resize(had + static_cast<size_t>(std::max<ssize_t>(got, 0)));
-    return got > 0 || OpenNext(after);
+    return got > 0;
   }
 
   // The file behind the present one, or the one that holds what comes behind `after`.
-  bool OpenNext(uint64_t after) {
+  std::optional<uint64_t> NextFile(uint64_t after) const {
     std::vector<uint64_t> firsts = ListFiles(folder_, prefix_);
     auto next = std::upper_bound(firsts.begin(), firsts.end(), file_.ok() ? first_ : after + 1);
     if (!file_.ok() && next != firsts.begin()) --next;
-    if (next == firsts.end()) return false;
-    UniqueFd file(::open(PathOf(folder_, prefix_, *next).c_str(), O_RDONLY | O_CLOEXEC));
+    if (next == firsts.end()) return std::nullopt;
+    return *next;
+  }
+
+  bool Open(uint64_t first) {
+    UniqueFd file(::open(PathOf(folder_, prefix_, first).c_str(), O_RDONLY | O_CLOEXEC));
     if (!file.ok()) return false;
     file_ = std::move(file);
-    first_ = *next;
+    first_ = first;
     buffer_.clear();  // what was torn at the end of the file before
     at_ = 0;
     return true;
@@ -160,21 +171,22 @@ class AuditReader : public LogSource {
       : store_(store), from_(std::move(from)), cursor_tag_(std::move(tag)), cursor_after_(after) {}
 
   absl::StatusOr<LogChunk> Next() override {
-    std::lock_guard<std::mutex> lock(store_.mutex_);
-    if (!BeginOnce()) {
+    AuditStore::Present now = store_.present();
+    if (!BeginOnce(now)) {
       if (from_.follow) return LogChunk();  // it will
       return absl::UnavailableError("the node still looks for its audit; try again");
     }
-    if (begun_->opened != store_.opened_) {
+    if (begun_->opened != now.opened) {
       return absl::UnavailableError(
-          "the audit goes on in another folder, since the state partition is there now: read "
-          "it again");
+          "the audit goes on elsewhere, since the state partition is there now or a write to it failed: read it again");
     }
+    // All up to this one are in the files, of both kinds, before the first of them is looked at.
+    uint64_t last = std::min(begun_->end, now.newest);
     begun_->merged.Again();
     LogChunk chunk;
     std::string text;
     for (const Line* line; text.size() < kChunk && (line = begun_->merged.Peek(begun_->after)) != nullptr;) {
-      if (line->number > begun_->end) break;
+      if (line->number > last) break;
       absl::Time time = TimeOf(line->text);
       bool same = !chunk.marks.empty() && chunk.marks.back().time == time;
       if (!same) chunk.marks.push_back({static_cast<uint32_t>(text.size()), time});
@@ -189,9 +201,9 @@ class AuditReader : public LogSource {
   }
 
   LogPlace Place() const override {
-    std::lock_guard<std::mutex> lock(store_.mutex_);
     // Of a store that is not open yet: all that will be there.
-    return {.cursor = BeginOnce() ? begun_->Cursor() : from_.cursor.empty() ? ":0" : from_.cursor};
+    bool begun = BeginOnce(store_.present());
+    return {.cursor = begun ? begun_->Cursor() : from_.cursor.empty() ? ":0" : from_.cursor};
   }
 
   bool MayBlock() const override { return true; }
@@ -208,24 +220,24 @@ class AuditReader : public LogSource {
     std::string Cursor() const { return absl::StrFormat("%s:%x", tag, after); }
   };
 
-  // With the store's lock. False: it is not open.
-  bool BeginOnce() const {
-    if (begun_.has_value() || store_.opened_ == 0) return begun_.has_value();
-    begun_ = Begun{.tag = store_.tag_, .opened = store_.opened_, .merged = Merged(store_.folder_)};
-    if (cursor_tag_ == store_.tag_) begun_->after = cursor_after_;  // else of another folder: all of this one is new
-    if (!from_.follow) begun_->end = store_.next_number_ - 1;
+  // False: the store is not open.
+  bool BeginOnce(const AuditStore::Present& now) const {
+    if (begun_.has_value() || now.opened == 0) return begun_.has_value();
+    begun_ = Begun{.tag = now.tag, .opened = now.opened, .merged = Merged(now.folder)};
+    if (cursor_tag_ == now.tag) begun_->after = cursor_after_;  // else of another folder: all of this one is new
+    if (!from_.follow) begun_->end = now.newest;
     bool wished = from_.tail_lines > 0 || from_.since != absl::InfinitePast();
-    if (from_.cursor.empty() && wished) begun_->after = FindStart();
+    if (from_.cursor.empty() && wished) begun_->after = FindStart(now);
     return true;
   }
 
   // The number before the first record that is wanted.
-  uint64_t FindStart() const {
-    Merged all(store_.folder_);
+  uint64_t FindStart(const AuditStore::Present& now) const {
+    Merged all(now.folder);
     std::deque<uint64_t> last;
     uint64_t at = 0;
     bool begun = from_.since == absl::InfinitePast();
-    for (const Line* line; (line = all.Peek(at)) != nullptr; at = line->number) {
+    for (const Line* line; (line = all.Peek(at)) != nullptr && line->number <= now.newest; at = line->number) {
       if (!begun && TimeOf(line->text) < from_.since) continue;
       begun = true;
       last.push_back(line->number);
@@ -242,9 +254,9 @@ class AuditReader : public LogSource {
   mutable std::optional<Begun> begun_;
 };
 
-bool AuditStore::is_open() const {
+AuditStore::Present AuditStore::present() const {
   std::lock_guard<std::mutex> lock(mutex_);
-  return files_[kCalls].fd.ok();
+  return {opened_, folder_, tag_, newest_};
 }
 
 std::string AuditStore::folder() const {
@@ -267,6 +279,7 @@ absl::Status AuditStore::Open(const std::string& folder, const std::string& tag)
   place_number_ = 0;
   place_.clear();
   for (Kind kind : {kCalls, kRefusals}) RETURN_IF_ERROR(Annotate(OpenNewest(kind), "keep the audit"));
+  newest_ = next_number_ - 1;
   return absl::OkStatus();
 }
 
@@ -275,27 +288,40 @@ absl::Status AuditStore::OpenNewest(Kind kind) {
   file = File();
   std::vector<uint64_t> firsts = ListFiles(folder_, kPrefix[kind]);
   if (firsts.empty()) return BeginFile(kind);
-  std::string path = PathOf(folder_, kPrefix[kind], firsts.back());
-  ASSIGN_OR_RETURN(std::string bytes, ReadFile(path, kMaxFile));
-  size_t whole = 0;
   next_number_ = std::max(next_number_, firsts.back());
+  ASSIGN_OR_RETURN(Known newest, LookInto(kind, firsts.back()));
+  // A kill may have come between the making of a file and its first record: the place is in the one before.
+  for (size_t i = firsts.size() - 1, records = newest.records; records == 0 && i-- > 0;) {
+    ASSIGN_OR_RETURN(Known before, LookInto(kind, firsts[i]));
+    records = before.records;
+  }
+  file.records = newest.records;
+  std::string path = PathOf(folder_, kPrefix[kind], firsts.back());
+  file.fd.reset(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  if (!file.fd.ok()) return ErrnoStatus("open ", path);
+  if (newest.whole == newest.size) return absl::OkStatus();
+  if (::ftruncate(file.fd.get(), static_cast<off_t>(newest.whole)) != 0) {
+    return ErrnoStatus("cut what is torn off ", path);
+  }
+  ++opened_;  // a reader may hold a part of what was cut off
+  return absl::OkStatus();
+}
+
+absl::StatusOr<AuditStore::Known> AuditStore::LookInto(Kind kind, uint64_t first) {
+  ASSIGN_OR_RETURN(std::string bytes, ReadFile(PathOf(folder_, kPrefix[kind], first), kMaxFile));
+  Known known = {.size = bytes.size()};
   for (size_t at = 0, end; (end = bytes.find('\n', at)) != std::string::npos; at = end + 1) {
     Line line;
     if (!ParseLine(absl::string_view(bytes.data() + at, end - at), &line)) continue;
-    ++file.records;
-    whole = end + 1;
+    ++known.records;
+    known.whole = end + 1;
     next_number_ = std::max(next_number_, line.number + 1);
     if (line.number > place_number_) {
       place_number_ = line.number;
       place_ = std::string(line.place);
     }
   }
-  file.fd.reset(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
-  if (!file.fd.ok()) return ErrnoStatus("open ", path);
-  if (whole < bytes.size() && ::ftruncate(file.fd.get(), static_cast<off_t>(whole)) != 0) {
-    return ErrnoStatus("cut what is torn off ", path);
-  }
-  return absl::OkStatus();
+  return known;
 }
 
 // The one that was written is whole; the oldest beyond what is kept go.
@@ -343,6 +369,7 @@ absl::Status AuditStore::Append(const std::vector<AuditRecord>& records) {
   for (File& file : files_) {
     if (std::exchange(file.unflushed, false) && ::fdatasync(file.fd.get()) != 0) return ErrnoStatus("flush the audit");
   }
+  newest_ = next_number_ - 1;
   return absl::OkStatus();
 }
 

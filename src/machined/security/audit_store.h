@@ -6,7 +6,8 @@
 //
 // A file is named after its first record's number; numbers ascend over both kinds and over reboots. A line is number,
 // place in apid's log, record: the place says where to go on after a kill or a reboot, so that no record comes twice
-// and none is left out. Any thread; one lock, held for a block of a file at most.
+// and none is left out. Any thread; one lock, which who reads does not hold
+// while he reads.
 #pragma once
 
 #include <cstdint>
@@ -36,9 +37,9 @@ class AuditStore {
   static constexpr size_t kMaxText = 1024;       // longer records are cut
 
   // Goes on where the folder's files end, which it makes where there is none; what is torn at their end is taken away.
-  // `tag` tells the folder's cursors from another's. Readers of a folder before it end with UNAVAILABLE.
+  // `tag` tells the folder's cursors from another's. Readers of a folder before it, or of what is taken away, end with
+  // UNAVAILABLE.
   absl::Status Open(const std::string& folder, const std::string& tag);
-  bool is_open() const;
   std::string folder() const;
   // Behind the newest record; empty: there is none.
   std::string place() const;
@@ -58,16 +59,30 @@ class AuditStore {
     std::string unwritten;
     bool unflushed = false;
   };
+  // What a reader goes by. All up to `newest` is in the files.
+  struct Present {
+    uint64_t opened = 0;
+    std::string folder, tag;
+    uint64_t newest = 0;
+  };
+  // What a file holds: its bytes, and those up to its last whole record.
+  struct Known {
+    size_t size = 0, whole = 0;
+    uint32_t records = 0;
+  };
+  Present present() const;
   absl::Status OpenNewest(Kind kind);
+  absl::StatusOr<Known> LookInto(Kind kind, uint64_t first);
   absl::Status BeginFile(Kind kind);
   absl::Status Write(Kind kind);
 
   mutable std::mutex mutex_;
   std::string folder_;
   std::string tag_;
-  uint64_t opened_ = 0;  // how often
+  uint64_t opened_ = 0;  // how often, where readers cannot go on
   File files_[kKinds];
   uint64_t next_number_ = 1;
+  uint64_t newest_ = 0;        // that readers may look for
   uint64_t place_number_ = 0;  // of the record that place_ is of
   std::string place_;
 };

@@ -5,10 +5,12 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "machined/merged_log.h"
 
 namespace stele::machined {
@@ -107,6 +109,61 @@ TEST_F(AuditStoreTest, WhatIsTornAtTheEndIsTakenAwayAndTheRestGoesOn) {
   ASSERT_TRUE(store_.Open(folder_, "state").ok());
   ASSERT_TRUE(store_.Append({Call(10)}).ok());
   EXPECT_EQ(All({.follow = false}).back(), "n=10");
+}
+
+TEST_F(AuditStoreTest, AKillBetweenAFileAndItsFirstRecordBringsNoRecordTwice) {
+  ASSERT_TRUE(store_.Open(folder_, "state").ok());
+  std::vector<AuditRecord> records = {Refusal(1)};
+  for (int i = 2; i <= 2501; ++i) records.push_back(Call(i));
+  ASSERT_TRUE(store_.Append(records).ok());
+  ASSERT_TRUE(store_.Append({Call(2502)}).ok());
+  std::string begun = absl::StrFormat("%s/calls-%016x", folder_, 2502);
+  ASSERT_TRUE(std::filesystem::exists(begun));
+  std::filesystem::resize_file(begun, 0);
+  ASSERT_TRUE(store_.Open(folder_, "state").ok());
+  EXPECT_EQ(store_.place(), absl::StrFormat("b:%x", 2501));
+  ASSERT_TRUE(store_.Append({Call(2502)}).ok());
+  EXPECT_EQ(All({.follow = false}).size(), 2502u);
+}
+
+TEST_F(AuditStoreTest, AReaderOfWhatIsTornIsToldAndGoesOnByItsCursor) {
+  ASSERT_TRUE(store_.Open(folder_, "state").ok());
+  ASSERT_TRUE(store_.Append({Call(1), Call(2)}).ok());
+  auto reader = store_.Read({});
+  ASSERT_TRUE(reader.ok());
+  std::string cursor = (*reader)->Next()->cursor;
+  std::ofstream(folder_ + "/calls-0000000000000001", std::ios::app) << "0000000000000003 b:3 time=2026-01-01T00";
+  EXPECT_EQ((*reader)->Next()->data.size(), 0u) << "it holds the torn line now";
+  ASSERT_TRUE(store_.Open(folder_, "state").ok());
+  ASSERT_TRUE(store_.Append({Call(3)}).ok());
+  EXPECT_EQ((*reader)->Next().status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(All({.cursor = cursor, .follow = false}), std::vector<std::string>{"n=3"});
+}
+
+TEST_F(AuditStoreTest, WhoReadsWhileItIsWrittenMissesNothing) {
+  static constexpr int kRecords = 12'000;
+  ASSERT_TRUE(store_.Open(folder_, "state").ok());
+  std::thread writer([this] {
+    for (int i = 1; i <= kRecords;) {
+      std::vector<AuditRecord> some;
+      for (int end = i + i % 97; i <= std::min(end, kRecords); ++i) some.push_back(i % 5 == 0 ? Refusal(i) : Call(i));
+      ASSERT_TRUE(store_.Append(some).ok());
+    }
+  });
+  auto reader = store_.Read({});
+  int seen = 0;
+  absl::Time patience = absl::Now() + absl::Minutes(2);
+  while (seen < kRecords && absl::Now() < patience) {
+    auto chunk = (*reader)->Next();
+    if (!chunk.ok()) break;
+    for (absl::string_view line : absl::StrSplit(chunk->data.view(), '\n', absl::SkipEmpty())) {
+      ++seen;
+      if (line.substr(line.find("n=")) != absl::StrCat("n=", seen)) ADD_FAILURE() << line << " is not record " << seen;
+    }
+    if (testing::Test::HasFailure()) break;
+  }
+  writer.join();
+  EXPECT_EQ(seen, kRecords);
 }
 
 TEST_F(AuditStoreTest, TailSinceAndCursor) {
