@@ -160,6 +160,18 @@ def test_a_revoked_certificate_is_shown_out_within_a_second_under_load(node):
     assert set(node.get("revocations")) == {serial}
 
 
+def test_what_apid_could_not_be_told_is_no_success_and_is_tried_again(node):
+    issue(node, "thief", "admin")
+    # Where the file would be put together.
+    stuck = pathlib.Path(f"/proc/{node.pid}/root/run/stele/apid/.revoked.new")
+    stuck.mkdir()
+    done = node.try_osctl("cert", "revoke", node.folder / "keys/thief.crt")
+    assert done.returncode != 0 and "not refused yet" in done.stderr, (done.stdout, done.stderr)
+    assert call_each(node, [VERSION], "thief") == {VERSION: "OK"}
+    stuck.rmdir()
+    node.wait("it is told", lambda: call_each(node, [VERSION], "thief") == {VERSION: "UNAVAILABLE"}, timeout=60)
+
+
 def test_only_administrators_revoke(shared_node):
     for role in ("reader", "operator", "updater", "backup"):
         issue(shared_node, f"no-{role}", role)

@@ -44,14 +44,13 @@ services::ServiceFile Revocations::ApidFile() {
 
 absl::Status Revocations::Reconcile() {
   RETURN_IF_ERROR(Load());
-  if (unpublished_) Publish();
   if (saved_ != changes_) Save();
-  return absl::OkStatus();
+  return unpublished_ ? Publish() : absl::OkStatus();
 }
 
 // To apid, and as resources.
-void Revocations::Publish() {
-  unpublished_ = false;
+absl::Status Revocations::Publish() {
+  unpublished_ = true;
   std::map<std::string, resource::v1::Revocation> wanted;
   for (const auto& [serial, one] : list_.all()) {
     resource::v1::Revocation& body = wanted[serial];
@@ -67,7 +66,8 @@ void Revocations::Publish() {
   if (absl::Status written = ReplaceFile(file.path, *file.content, file.mode, file.uid, file.gid); !written.ok()) {
     if (!absl::IsNotFound(written)) put.Update(Annotate(written, "tell apid which certificates are revoked"));
   }
-  if (!put.ok()) Log("error: ", put.message());
+  unpublished_ = !put.ok();
+  return put;
 }
 
 void Revocations::Revoke(const std::string& serial, Revocation revocation, Done done) {
@@ -78,8 +78,15 @@ void Revocations::Revoke(const std::string& serial, Revocation revocation, Done 
   bool already = !added.ok();
   if (!already) {
     ++changes_;
-    Publish();
+    unpublished_ = true;
     node_->Emit("certificate", serial, told, machine::v1::SEVERITY_WARNING);
+  }
+  // Whoever asks again, since it failed, must hear the truth, too.
+  absl::Status published = unpublished_ ? Publish() : absl::OkStatus();
+  if (!published.ok()) {
+    Save();
+    Wake();  // tried again until it is told
+    return done(Annotate(published, "it is not refused yet, which is tried again"));
   }
   if (!loaded.ok()) return done(Annotate(loaded, "it is revoked until the node reboots, and cannot be kept"));
   if (file_.empty()) return done(absl::UnavailableError("it is revoked; the node still looks for where to keep it"));
@@ -92,7 +99,7 @@ void Revocations::Revoke(const std::string& serial, Revocation revocation, Done 
 }
 
 void Revocations::Save() {
-  if (saving_) return;  // what changed meanwhile is saved after it
+  if (saving_ || file_.empty()) return;  // what changed meanwhile is saved after it
   saving_ = true;
   auto status = std::make_shared<absl::Status>();
   node_->loop().RunBlocking(
@@ -111,7 +118,8 @@ void Revocations::Save() {
           }
         }
         waiting_ = std::move(later);
-        if (!waiting_.empty()) Save();
+        // Another place, too: the list was in memory when this was begun.
+        if (!waiting_.empty() || (status->ok() && saved_ != changes_)) Save();
         if (!status->ok()) Log("error: keep which certificates are revoked: ", status->message());
       });
 }

@@ -42,7 +42,7 @@ class Revocations : public Controller {
     Done done;
   };
   absl::Status Load();
-  void Publish();
+  absl::Status Publish();
   void Save();
 
   Folder folder_;
@@ -50,7 +50,7 @@ class Revocations : public Controller {
   std::string file_;  // that it was read from
   uint64_t changes_ = 0, saved_ = 0;
   bool saving_ = false;
-  bool unpublished_ = false;  // apid's file and the resources are of before
+  bool unpublished_ = false;  // apid's file or the resources are of before
   std::vector<Waiting> waiting_;
 };
 
