@@ -23,6 +23,7 @@
 #include "machined/log_store.h"
 #include "machined/merged_log.h"
 #include "machined/security/audit_store.h"
+#include "machined/worker_pool.h"
 #include "stele/machine/v1/log_service.grpc.pb.h"
 #include "stele/resource/v1/upgrade.pb.h"
 #include "stele/resource/v1/workload.pb.h"
@@ -36,6 +37,9 @@ using machine::v1::ReadLogResponse;
 
 // Containers' files, the kernel's ring and the audit's files tell nobody when they grow.
 constexpr absl::Duration kPollPause = absl::Milliseconds(200);
+// Threads that read what may block. Not the node's own workers: a pattern that takes its time, or a disk that does not
+// answer, holds up readers of logs and nobody else.
+constexpr size_t kReaders = 2;
 
 grpc::ByteBuffer Encode(LogChunk chunk) {
   ReadLogResponse rest;
@@ -69,7 +73,8 @@ grpc::ByteBuffer Encode(LogChunk chunk) {
 // One call. Deletes itself on the owner thread when it has ended.
 class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
-  LogStream(NodeApi& api, ReadLogRequest request) : api_(api), loop_(api.node.loop()), request_(std::move(request)) {}
+  LogStream(NodeApi& api, WorkerPool& readers, ReadLogRequest request)
+      : api_(api), loop_(api.node.loop()), readers_(readers), request_(std::move(request)) {}
 
   // Owner thread.
   void Begin() {
@@ -207,7 +212,7 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
     absl::StatusOr<std::unique_ptr<LogSource>> source =
         OpenBootLog(api_.boots.boot_logs(), before->boot_id(), name, From(cursor));
     if (source.ok() || !absl::IsNotFound(source.status())) return source;
-    if (log.has_kernel() && !before->kernel_log().empty()) return LogOfText(before->kernel_log());
+    if (log.has_kernel() && !before->kernel_log().empty()) return LogOfText(before->kernel_log(), From(cursor));
     return absl::NotFoundError(absl::StrCat(source.status().message(), ", which ended by ", EndText(before->end()),
                                             ": logs are kept when the machine is told to end"));
   }
@@ -269,7 +274,10 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
     if (finished_) return Finish({grpc::StatusCode::CANCELLED, "the reader went away"});
     if (!may_block_) return Step(source_->Next());
     auto chunk = std::make_shared<absl::StatusOr<LogChunk>>();
-    loop_.RunBlocking([this, chunk] { *chunk = source_->Next(); }, [this, chunk] { Step(std::move(*chunk)); });
+    readers_.Add([this, chunk] {
+      *chunk = source_->Next();
+      loop_.Post([this, chunk] { Step(std::move(*chunk)); });
+    });
   }
 
   // With busy_ held: writes what was read.
@@ -319,6 +327,7 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
 
   NodeApi& api_;
   OwnerLoop& loop_;
+  WorkerPool& readers_;
   const ReadLogRequest request_;
   std::vector<LogName> names_;  // owner thread, as all before source_
   std::vector<LogStore::SubscriptionId> subscriptions_;
@@ -347,13 +356,14 @@ class LogService final
     grpc::ByteBuffer copy(*bytes);
     grpc::ProtoBufferReader reader(&copy);
     if (!request.ParseFromZeroCopyStream(&reader)) request.Clear();  // refused as one without a source
-    auto* stream = new LogStream(api_, std::move(request));
+    auto* stream = new LogStream(api_, readers_, std::move(request));
     api_.node.loop().Post([stream] { stream->Begin(); });
     return stream;
   }
 
  private:
   NodeApi& api_;
+  WorkerPool readers_{kReaders};
 };
 
 }  // namespace

@@ -112,6 +112,32 @@ def test_the_log_of_a_pod_that_is_gone(node):
     assert "no log is kept" in node.try_osctl("logs", "default/other").stderr or node.try_osctl("logs", "default/other").returncode != 0
 
 
+def test_patterns_that_take_long_hold_up_nobody_but_readers(node):
+    pods = pathlib.Path(f"/proc/{node.pid}/root/var/log/pods/default_long_0123abcd-0000")
+    (pods / "main").mkdir(parents=True)
+    (pods / "main/0.log").write_text(("2026-01-31T12:00:00.000000001Z stdout F " + "a" * 100_000 + "\n") * 100)
+    node.wait("the log is kept", lambda: node.get("keptlogs"), timeout=30)
+    subprocess.run(["rm", "-r", pods], check=True)
+    # Seconds for each half megabyte.
+    slow = [node.popen_inside(node_module.BIN / "osctl", "logs", "default/long", "-g", "(a?){200}a{200}b", env=node.environment(),
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(12)]
+    try:
+        time.sleep(3)
+        took = []
+        for number in range(3):
+            began = time.monotonic()
+            # Answered when one of the node's workers has written it to the disk.
+            node.osctl("cert", "revoke", f"abc{number}")
+            took.append(time.monotonic() - began)
+        assert all(process.poll() is None for process in slow), [process.poll() for process in slow]
+        print(f"revoking took {', '.join(f'{seconds:.2f}' for seconds in took)} s beside 12 of them")
+        assert max(took) < 5, took
+    finally:
+        for process in slow:
+            process.kill()
+            process.wait()
+
+
 def test_without_a_boot_before_there_is_no_log_of_it(node):
     done = node.try_osctl("logs", "machined", "--previous-boot")
     assert done.returncode == 6 and "no boot before" in done.stderr, done.stderr
