@@ -16,6 +16,8 @@
 namespace stele::machined {
 namespace {
 
+constexpr char kTextBegin[] = "begin", kTextEnd[] = "end";
+
 std::vector<std::string> FoldersIn(const std::string& folder) {
   std::vector<std::string> names;
   std::error_code ignored;  // what cannot be read has nothing in it
@@ -43,7 +45,7 @@ absl::Status SaveKernelLog(const std::string& to) {
 
 class TextLog : public LogSource {
  public:
-  explicit TextLog(std::string text) : text_(std::move(text)) {
+  TextLog(std::string text, bool given) : text_(std::move(text)), given_(given) {
     if (!text_.empty() && text_.back() != '\n') text_ += '\n';
   }
   absl::StatusOr<LogChunk> Next() override {
@@ -55,11 +57,11 @@ class TextLog : public LogSource {
     chunk.cursor = Place().cursor;
     return chunk;
   }
-  LogPlace Place() const override { return {.cursor = given_ ? "end" : "begin"}; }
+  LogPlace Place() const override { return {.cursor = given_ ? kTextEnd : kTextBegin}; }
 
  private:
   std::string text_;
-  bool given_ = false;
+  bool given_;
 };
 
 }  // namespace
@@ -102,6 +104,9 @@ absl::StatusOr<std::unique_ptr<LogSource>> OpenBootLog(const std::string& folder
                      {.pattern = "^\\[ *[0-9.]+\\] init: ", .tail_lines = from.cursor.empty() ? from.tail_lines : 0});
 }
 
-std::unique_ptr<LogSource> LogOfText(std::string text) { return std::make_unique<TextLog>(std::move(text)); }
+absl::StatusOr<std::unique_ptr<LogSource>> LogOfText(std::string text, const LogStart& from) {
+  return FilterLines(std::make_unique<TextLog>(std::move(text), from.cursor == kTextEnd),
+                     {.tail_lines = from.cursor.empty() ? from.tail_lines : 0});
+}
 
 }  // namespace stele::machined

@@ -29,7 +29,7 @@ void ForgetBootLogs(const std::string& folder, const std::string& boot_id, const
 absl::StatusOr<std::unique_ptr<LogSource>> OpenBootLog(const std::string& folder, const std::string& boot_id,
                                                        const std::string& name, const LogStart& from);
 
-// A text as a log of lines without times, such as what the kernel left of a panic.
-std::unique_ptr<LogSource> LogOfText(std::string text);
+// A text as a log of lines without times, such as what the kernel left of a panic: of `from` its cursor and tail count.
+absl::StatusOr<std::unique_ptr<LogSource>> LogOfText(std::string text, const LogStart& from);
 
 }  // namespace stele::machined

@@ -172,6 +172,26 @@ TEST_F(BootsControllerTest, TheLogsEndsAreKeptForTheBootBehind) {
   EXPECT_FALSE(std::filesystem::exists(kept + "/boot-1"));
 }
 
+TEST(LogOfTextTest, HasATailAndGoesOnAfterItsCursor) {
+  auto read = [](const LogStart& from, std::string* cursor = nullptr) {
+    absl::StatusOr<std::unique_ptr<LogSource>> log = LogOfText("one\ntwo\nthree", from);
+    EXPECT_TRUE(log.ok());
+    std::string text;
+    for (;;) {
+      absl::StatusOr<LogChunk> chunk = (*log)->Next();
+      EXPECT_TRUE(chunk.ok());
+      text += std::string(chunk->data.view());
+      if (chunk->data.size() > 0 && cursor != nullptr) *cursor = chunk->cursor;
+      if (chunk->data.size() == 0 && !chunk->more) return text;
+    }
+  };
+  std::string cursor;
+  EXPECT_EQ(read({}, &cursor), "one\ntwo\nthree\n");
+  EXPECT_EQ(read({.cursor = cursor}), "") << "a client that lost its connection has it all";
+  EXPECT_EQ(read({.tail_lines = 2}, &cursor), "two\nthree\n");
+  EXPECT_EQ(read({.cursor = cursor, .tail_lines = 2}), "");
+}
+
 TEST_F(BootsControllerTest, AFileThatIsNoHistoryIsBegunAnew) {
   ASSERT_TRUE(ReplaceFile(folder_ + "/boots", "\xff\xff\xff").ok());
   Start("boot-1");
