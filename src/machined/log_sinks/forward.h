@@ -14,7 +14,8 @@
 
 namespace stele::machined {
 
-inline constexpr uint32_t kMaxForwardBlob = 256 << 10, kMaxForwardRecord = 512 << 10;
+inline constexpr uint32_t kMaxForwardBlob = 1 << 20;  // a configuration is no larger
+inline constexpr uint32_t kMaxForwardRecord = 512 << 10;
 
 // Ends with its standard input; its exit code.
 int ForwardMain(int argc, char** argv);
