@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -32,7 +33,10 @@ absl::Status CheckInventory(const ClientContext& context) {
   std::set<std::string> names;
   for (const ClientNode& node : context.nodes()) {
     bool taken = node.name() == kAll || absl::StartsWith(node.name(), "@") || absl::StrContains(node.name(), ",");
-    if (node.name().empty() || taken) return wrong(absl::StrCat("a node cannot be named '", node.name(), "'"));
+    // `osctl support` has a folder of each node's name.
+    bool leads_away = absl::StartsWith(node.name(), ".") || absl::StrContains(node.name(), "/");
+    if (node.name().empty() || taken || leads_away)
+      return wrong(absl::StrCat("a node cannot be named '", node.name(), "'"));
     if (!names.insert(node.name()).second) return wrong(absl::StrCat("two nodes are named ", node.name()));
   }
   std::set<std::string> classes;
@@ -99,6 +103,11 @@ absl::Status AddNode(const ClientContext& context, const std::string& name, Chos
   for (const ClientNode& node : context.nodes()) {
     if (node.name() == name) return chosen->Add(TargetOf(node));
   }
+  // "@zone=a,tier=db" is no class of both: it would be all of zone a, and a host.
+  if (absl::StrContains(name, "=")) {
+    return UsageError(absl::StrCat("-n ", name, ": no node is named so"),
+                      "one label is @KEY=VALUE; for nodes with several, add a class under `classes`");
+  }
   return chosen->Add({name, name, ""});
 }
 
@@ -108,17 +117,22 @@ absl::StatusOr<bool> LabelsFit(absl::string_view selector, const std::map<std::s
   bool fits = true;
   if (selector.empty()) return fits;
   for (absl::string_view condition : absl::StrSplit(selector, ',')) {
+    condition = absl::StripAsciiWhitespace(condition);  // else "zone!=a, tier!=db" would take every tier
     bool denied = absl::ConsumePrefix(&condition, "!");
     size_t equals = condition.find('=');
     absl::string_view key = condition.substr(0, equals);
     bool differs = equals != absl::string_view::npos && absl::ConsumeSuffix(&key, "!");
-    if (key.empty() || absl::StrContains(key, "!") || (denied && equals != absl::string_view::npos)) {
+    key = absl::StripAsciiWhitespace(key);
+    if (key.empty() || key.find_first_of("! \t") != absl::string_view::npos ||
+        (denied && equals != absl::string_view::npos)) {
       return absl::InvalidArgumentError(absl::StrCat(
           "'", selector, "' is no selector: expected KEY=VALUE, KEY!=VALUE, KEY or !KEY, with commas between"));
     }
     auto label = labels.find(std::string(key));
     bool there = label != labels.end();
-    bool holds = equals == absl::string_view::npos ? there : there && label->second == condition.substr(equals + 1);
+    absl::string_view value =
+        equals == absl::string_view::npos ? "" : absl::StripAsciiWhitespace(condition.substr(equals + 1));
+    bool holds = there && (equals == absl::string_view::npos || label->second == value);
     if (holds == (denied || differs)) fits = false;
   }
   return fits;

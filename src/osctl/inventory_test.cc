@@ -70,6 +70,7 @@ TEST(ChooseTargets, WhatIsWrongIsSaid) {
   EXPECT_THAT(Names({"@worker"}), ElementsAre("context demo has no class 'worker'; did you mean 'workers'?"));
   EXPECT_THAT(Names({"@nobody"}), ElementsAre("no node of context demo fits @nobody (role=nothing)"));
   EXPECT_EQ(ExitCodeOf(ChooseTargets(Demo(), {"@nobody"}).status()), ExitCode::kUsage);
+  EXPECT_THAT(Names({"@zone=a,role=worker"}), ElementsAre("-n role=worker: no node is named so"));
   ClientContext empty;
   empty.set_name("empty");
   EXPECT_EQ(ChooseTargets(empty, {}).status().message(), "context empty has no nodes");
@@ -85,7 +86,7 @@ TEST(ChooseTargets, TheOnlyNodeNeedsNoName) {
 }
 
 TEST(ChooseTargets, ABadInventoryIsRefusedWhatEverIsAsked) {
-  for (const char* name : {"", "all", "@x", "a,b", "cp-1"}) {
+  for (const char* name : {"", "all", "@x", "a,b", "cp-1", "..", ".ssh", "a/b"}) {
     ClientContext context = Demo();
     context.add_nodes()->set_name(name);
     EXPECT_EQ(ExitCodeOf(ChooseTargets(context, {"w-1"}).status()), ExitCode::kLocal) << name;
@@ -97,13 +98,15 @@ TEST(ChooseTargets, ABadInventoryIsRefusedWhatEverIsAsked) {
 
 TEST(LabelsFit, Conditions) {
   std::map<std::string, std::string> labels = {{"zone", "a"}, {"gpu", ""}};
-  for (const char* text : {"", "zone", "zone=a", "zone!=b", "gpu", "gpu=", "!ssd", "ssd!=x", "zone=a,gpu,!ssd"}) {
+  for (const char* text : {"", "zone", "zone=a", "zone!=b", "gpu", "gpu=", "!ssd", "ssd!=x", "zone=a,gpu,!ssd",
+                           "zone=a, gpu", " zone = a ", "zone !=b"}) {
     EXPECT_THAT(LabelsFit(text, labels).value_or(false), true) << text;
   }
-  for (const char* text : {"!zone", "zone=b", "zone!=a", "ssd", "ssd=", "zone=a,ssd", "zone=A"}) {
+  for (const char* text : {"!zone", "zone=b", "zone!=a", "ssd", "ssd=", "zone=a,ssd", "zone=A", "gpu, zone!=a",
+                           "gpu, !zone", "zone!= a"}) {
     EXPECT_THAT(LabelsFit(text, labels).value_or(true), false) << text;
   }
-  for (const char* text : {",", "zone,", "=a", "!", "!zone=a", "!=a", "!!zone"}) {
+  for (const char* text : {",", "zone,", "=a", "!", "!zone=a", "!=a", "!!zone", "zone, ", "my zone=a"}) {
     EXPECT_FALSE(LabelsFit(text, labels).ok()) << text;
   }
 }
