@@ -25,6 +25,7 @@ def test_it_holds_everything_that_get_and_logs_show(shared_node, bundle):
     # In namespaces the kernel's log is the host's, and init's is in it.
     assert "logs/init.log: " in bundle["summary.txt"]
     assert "machined starts" in bundle["logs/machined.log"]
+    assert "decision=allow" in bundle["logs/audit.log"]
     assert json.loads(bundle["version.json"])["stele"]
     assert bundle["metrics.txt"].endswith("# EOF\n")
     assert all(json.loads(line)["kind"] for line in bundle["events.jsonl"].splitlines()) and bundle["events.jsonl"]

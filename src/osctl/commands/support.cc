@@ -1,6 +1,7 @@
 // osctl support: what somebody else needs to understand a node, in one file.
 #include <functional>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,7 @@
 #include "osctl/output/progress.h"
 #include "osctl/output/resource.h"
 #include "osctl/session.h"
+#include "stele/resource/v1/workload.pb.h"
 
 namespace stele::osctl {
 namespace {
@@ -147,9 +149,11 @@ class Collection {
   }
 
   absl::Status PutLogs() {
-    v1::ReadLogRequest kernel;
+    v1::ReadLogRequest kernel, audit;
     kernel.mutable_kernel();
-    RETURN_IF_ERROR(Put("logs/kernel.log", ReadLogText(node_, kernel, options_.lines)));
+    RETURN_IF_ERROR(PutLog("kernel", kernel));
+    audit.mutable_audit();
+    RETURN_IF_ERROR(Put("logs/audit.log", ReadLogText(node_, audit, options_.lines)));
     absl::StatusOr<std::vector<v1::Resource>> services = List(node_, "services");
     if (!services.ok()) return Put("logs", services.status());
     std::vector<std::string> names = {"init"};
@@ -157,9 +161,19 @@ class Collection {
     for (const std::string& name : names) {
       v1::ReadLogRequest request;
       request.set_service(name);
-      RETURN_IF_ERROR(Put(absl::StrCat("logs/", Plain(name), ".log"), ReadLogText(node_, request, options_.lines)));
+      RETURN_IF_ERROR(PutLog(name, request));
     }
     return options_.containers ? PutContainerLogs() : absl::OkStatus();
+  }
+
+  // A log, and what was kept of it from the boot before: of most boots that is nothing, and nothing is missing then.
+  absl::Status PutLog(const std::string& name, v1::ReadLogRequest request) {
+    std::string file = absl::StrCat(Plain(name), ".log");
+    RETURN_IF_ERROR(Put(absl::StrCat("logs/", file), ReadLogText(node_, request, options_.lines)));
+    request.set_previous_boot(true);
+    absl::StatusOr<std::string> before = ReadLogText(node_, request, options_.lines);
+    if (absl::IsNotFound(before.status())) return absl::OkStatus();
+    return Put(absl::StrCat("logs/previous-boot/", file), before);
   }
 
   absl::Status PutContainerLogs() {
@@ -170,6 +184,24 @@ class Collection {
       request.mutable_container()->set_container(container.id());
       std::string file = absl::StrCat("logs/containers/", Plain(container.id()), ".log");
       RETURN_IF_ERROR(Put(file, ReadLogText(node_, request, options_.lines)));
+    }
+    return PutLogsOfWhatIsGone();
+  }
+
+  // Of pods that are gone. Their newest run: that is what a name stands for.
+  absl::Status PutLogsOfWhatIsGone() {
+    absl::StatusOr<std::vector<v1::Resource>> kept = List(node_, "keptlogs");
+    if (!kept.ok()) return Put("logs/gone", kept.status());
+    std::set<std::string> gone;
+    for (const v1::Resource& resource : *kept) {
+      resource::v1::KeptLog log;
+      if (resource.body().UnpackTo(&log) && log.gone()) gone.insert(absl::StrCat(log.pod(), "/", log.container()));
+    }
+    for (const std::string& name : gone) {
+      v1::ReadLogRequest request;
+      request.mutable_container()->set_container(name);
+      RETURN_IF_ERROR(
+          Put(absl::StrCat("logs/gone/", Plain(name), ".log"), ReadLogText(node_, request, options_.lines)));
     }
     return absl::OkStatus();
   }
@@ -212,16 +244,15 @@ Command SupportCommand() {
   command.summary = "gathers what is needed to understand nodes, in one file";
   command.description =
       "  osctl -n node-1,node-2 support -f case-17.tar.gz\n"
-      "Versions, the configuration without its secrets, events, figures, every type of resource, the logs of services "
-      "and\n"
-      "the kernel; with --containers those of containers, which may hold anything. What a node does not give is named "
-      "in\n"
-      "its summary.txt, and nothing is asked that changes a node.";
+      "Versions, the configuration without its secrets, events, figures, every type of resource, the audit, and\n"
+      "the logs of services and of the kernel, also what was kept of the boot before; with --containers those of\n"
+      "containers and of pods that are gone, which may hold anything. What a node does not give is named in its\n"
+      "summary.txt, and nothing is asked that changes a node.";
   command.arguments = {
       {"-f,--file", "FILE", "default stele-support-TIME.tar.gz", &options->file, Presence::kOptional,
        Completion::kFile},
       {"--lines", "N", "of each log, the last ones; default 10000", &options->lines},
-      {"--containers", "", "the logs of containers, too", &options->containers},
+      {"--containers", "", "the logs of containers, too, and of those that are gone", &options->containers},
   };
   command.run = [options](Session& session) { return Support(session, *options); };
   return command;

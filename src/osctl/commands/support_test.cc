@@ -5,6 +5,7 @@
 #include "base/subprocess.h"
 #include "osctl/fake_node.h"
 #include "stele/resource/v1/node.pb.h"
+#include "stele/resource/v1/workload.pb.h"
 
 namespace stele::osctl {
 namespace {
@@ -36,6 +37,33 @@ TEST_F(SupportTest, NoNameLeadsOutOfTheNodesFolder) {
   EXPECT_THAT(names, HasSubstr("/resources/.._.._etc_cron.d_evil.json\n"));
   EXPECT_THAT(names, HasSubstr("/logs/.._.._.._root_.ssh_authorized_keys.log\n"));
   EXPECT_THAT(names, Not(HasSubstr("/../")));
+}
+
+TEST_F(SupportTest, TheAuditTheBootBeforeAndPodsThatAreGoneAreInIt) {
+  Put("types", "services", resource::v1::ResourceType());
+  Put("services", "kubelet", resource::v1::Service());
+  resource::v1::KeptLog there, gone;
+  there.set_pod("default/here");
+  there.set_container("main");
+  gone.set_pod("default/hello");
+  gone.set_container("main");
+  gone.set_gone(true);
+  Put("keptlogs", "0123/main/0", gone);
+  Put("keptlogs", "0123/main/1", gone);
+  Put("keptlogs", "4567/main/0", there);
+  node_->state().log = "a line\n";
+  EXPECT_EQ(Osctl({"support", "-f", file()}).code, 0);
+  std::string names = Tar({"-tz"});
+  for (const char* name :
+       {"/logs/audit.log\n", "/logs/previous-boot/kernel.log\n", "/logs/previous-boot/kubelet.log\n"})
+    EXPECT_THAT(names, HasSubstr(name));
+  EXPECT_THAT(names, Not(HasSubstr("gone"))) << "what containers say is not asked for";
+  EXPECT_EQ(Osctl({"support", "-f", file(), "--containers"}).code, 0);
+  names = Tar({"-tz"});
+  EXPECT_THAT(names, HasSubstr("/logs/gone/default_hello_main.log\n"));
+  EXPECT_THAT(names, Not(HasSubstr("default_here")));
+  EXPECT_THAT(node_->state().calls,
+              testing::Contains("log container { container: \"default/hello/main\" } tail_lines: 10000"));
 }
 
 TEST_F(SupportTest, ALogThatBreaksOffSaysSo) {
