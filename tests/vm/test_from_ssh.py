@@ -16,7 +16,7 @@ ROWS = [match.groupdict() for match in ROW.finditer((harness.TOP / "docs/from-ss
 SILENT = ("service ", "container ", "archive ", "support ", "capture ", "reboot ", "shutdown ", "apply ", "edit ", "patch ", "config diff ", "config validate ")
 FOLLOWS = ("-w", "-f")  # of get and logs: until somebody ends it
 # What a virtual machine need not have.
-MAY_BE_EMPTY = {"logsinks", "usbdevices", "sensors", "watchdogs", "diskhealth", "neighbours"}
+MAY_BE_EMPTY = {"logsinks", "revocations", "usbdevices", "sensors", "watchdogs", "diskhealth", "neighbours"}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_row(node, files, row, monkeypatch):
         assert "var/log" in subprocess.run(["tar", "-tf", files / "logs.tar"], check=True, capture_output=True, text=True).stdout
     if words[0] == "support":
         names = subprocess.run(["tar", "-tzf", files / "case.tar.gz"], check=True, capture_output=True, text=True).stdout
-        assert all(f"/{name}\n" in names for name in ("summary.txt", "logs/kernel.log", "logs/init.log", "logs/kubelet.log", "resources/pods.json"))
+        assert all(f"/{name}\n" in names for name in ("summary.txt", "logs/kernel.log", "logs/audit.log", "logs/init.log", "logs/kubelet.log", "resources/pods.json"))
     if words[0] == "container":
         node.wait_for("another runs in its place", lambda: any(
             c["body"].get("state") == "Running" and c["body"].get("containerId") not in before for c in node.get("containers").values()), 120)
