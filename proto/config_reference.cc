@@ -1,7 +1,9 @@
 // Makes from the config's proto what people and editors need: a reference page (docs/config-reference.md)
-// and a JSON Schema (docs/config.schema.json). Comments and options of the proto are all they know.
+// and a JSON Schema (docs/config.schema.json). Comments and options of the proto are all they know. And for `osctl
+// explain` the comments of the config and of the resources, which generated code does not have
+// (stele/proto_comments.h).
 //
-//   config_reference --descriptors FILE --markdown FILE --schema FILE
+//   config_reference --descriptors FILE --markdown FILE --schema FILE --comments FILE
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/dynamic_message.h>
@@ -158,6 +160,47 @@ std::string Schema(const DescriptorPool& pool, const std::vector<const Descripto
   return schema + "\n  }\n}\n";
 }
 
+// ---- The comments
+
+using Comments = std::map<std::string, std::string>;  // by full name
+
+template <typename Thing>
+void AddComment(const Thing* thing, Comments* comments) {
+  if (std::string comment = CommentOf(thing); !comment.empty()) (*comments)[thing->full_name()] = comment;
+}
+
+void AddComments(const google::protobuf::EnumDescriptor* type, Comments* comments) {
+  AddComment(type, comments);
+  for (int i = 0; i < type->value_count(); ++i) AddComment(type->value(i), comments);
+}
+
+void AddComments(const Descriptor* type, Comments* comments) {
+  AddComment(type, comments);
+  for (int i = 0; i < type->field_count(); ++i) AddComment(type->field(i), comments);
+  for (int i = 0; i < type->nested_type_count(); ++i) AddComments(type->nested_type(i), comments);
+  for (int i = 0; i < type->enum_type_count(); ++i) AddComments(type->enum_type(i), comments);
+}
+
+bool IsExplained(const std::string& file) {
+  return file == "stele/config/v1/machine_config.proto" || file.rfind("stele/resource/v1/", 0) == 0;
+}
+
+std::string Header(const DescriptorPool& pool, const google::protobuf::FileDescriptorSet& files) {
+  Comments comments;
+  for (const auto& proto : files.file()) {
+    if (!IsExplained(proto.name())) continue;
+    const google::protobuf::FileDescriptor* file = pool.FindFileByName(proto.name());
+    for (int i = 0; i < file->message_type_count(); ++i) AddComments(file->message_type(i), &comments);
+    for (int i = 0; i < file->enum_type_count(); ++i) AddComments(file->enum_type(i), &comments);
+  }
+  std::string header =
+      "// Made by config_reference: the comments of the config's and the resources' protos, sorted by name.\n#pragma "
+      "once\n\nnamespace stele {\n\nstruct ProtoComment {\n  const char* name;\n  const char* text;\n};\n\n"
+      "inline constexpr ProtoComment kProtoComments[] = {\n";
+  for (const auto& [name, text] : comments) header += "    {" + JsonText(name) + ", " + JsonText(text) + "},\n";
+  return header + "};\n\n}  // namespace stele\n";
+}
+
 bool Write(const std::string& path, const std::string& text) {
   std::ofstream file(path, std::ios::binary);
   file << text;
@@ -188,5 +231,8 @@ int main(int argc, char** argv) {
   }
   std::vector<const Descriptor*> types;
   Collect(root, &types);
-  return Write(options["--markdown"], Markdown(pool, types)) && Write(options["--schema"], Schema(pool, types)) ? 0 : 1;
+  return Write(options["--markdown"], Markdown(pool, types)) && Write(options["--schema"], Schema(pool, types)) &&
+                 Write(options["--comments"], Header(pool, files))
+             ? 0
+             : 1;
 }

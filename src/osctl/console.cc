@@ -76,5 +76,6 @@ bool Console::Confirm(absl::string_view question) {
 bool Console::InIsTerminal() const { return ::isatty(in_) == 1; }
 bool Console::OutIsTerminal() const { return ::isatty(out_) == 1; }
 bool Console::ErrIsTerminal() const { return ::isatty(err_) == 1; }
+size_t Console::OutColumns(size_t otherwise) const { return OutIsTerminal() ? Columns(out_) : otherwise; }
 
 }  // namespace stele::osctl

@@ -28,6 +28,8 @@ class Console {
   bool InIsTerminal() const;
   bool OutIsTerminal() const;
   bool ErrIsTerminal() const;
+  // The width of the terminal that is out; `otherwise` when it is none.
+  size_t OutColumns(size_t otherwise) const;
 
  private:
   void SetLine(std::string* which, absl::string_view line);

@@ -26,6 +26,7 @@ Command DmesgCommand();
 Command DuCommand();
 Command EditCommand();
 Command EventsCommand();
+Command ExplainCommand();
 Command GenCommand();
 Command GetCommand();
 Command HelpCommand();
