@@ -12,7 +12,7 @@ namespace {
 
 constexpr char kGlobalTitle[] = "\nGlobal options:\n";
 
-using Lines = std::vector<std::pair<std::string, std::string>>;
+using Lines = HelpLines;
 
 std::string OptionTerm(const Argument& argument) {
   std::string names = absl::StrReplaceAll(argument.names, {{",", ", "}});
@@ -40,8 +40,38 @@ void AppendSection(absl::string_view title, const Lines& lines, std::string* out
   AppendLines(lines, out);
 }
 
-Lines OptionLines(const Command& command) {
-  Lines lines;
+}  // namespace
+
+std::string CommandPath(const std::vector<const Command*>& path) {
+  return absl::StrJoin(path, " ", [](std::string* out, const Command* command) { out->append(command->name); });
+}
+
+std::string SubcommandNames(const Command& group) {
+  std::vector<std::string> names;
+  for (const Command& child : group.subcommands) {
+    if (!child.hidden) names.push_back(child.name);
+  }
+  return absl::StrJoin(names, ", ");
+}
+
+HelpLines CommandLines(const Command& command) {
+  HelpLines lines;
+  for (const Command& child : command.subcommands) {
+    if (!child.hidden) lines.emplace_back(child.name, child.summary);
+  }
+  return lines;
+}
+
+HelpLines ArgumentLines(const Command& command) {
+  HelpLines lines;
+  for (const Argument& argument : command.arguments) {
+    if (argument.positional()) lines.emplace_back(argument.placeholder, argument.help);
+  }
+  return lines;
+}
+
+HelpLines OptionLines(const Command& command) {
+  HelpLines lines;
   for (const Argument& argument : command.arguments) {
     if (argument.positional()) continue;
     std::string help = argument.help;
@@ -52,8 +82,14 @@ Lines OptionLines(const Command& command) {
   return lines;
 }
 
-Lines ExitCodeLines() {
-  Lines lines;
+HelpLines GlobalOptionLines(const Command& root) {
+  HelpLines lines = OptionLines(root);
+  lines.emplace_back("-h, --help", "shows this");
+  return lines;
+}
+
+HelpLines ExitCodeLines() {
+  HelpLines lines;
   for (const ExitCodeText& code : ExitCodes()) {
     lines.emplace_back(absl::StrCat(static_cast<int>(code.code)), std::string(code.meaning));
   }
@@ -70,53 +106,30 @@ std::string UsageLine(const std::vector<const Command*>& path) {
   return usage + " [OPTIONS]";
 }
 
-void AppendReference(const Command& root, std::vector<const Command*> path, std::string* out) {
-  std::string help = HelpText(root, path);
-  if (path.size() > 1) help.resize(help.find(kGlobalTitle));  // once is enough on a page
-  absl::StrAppend(out, "\n## ", CommandPath(path), "\n\n```\n", help, "```\n");
-  for (const Command& child : path.back()->subcommands) {
-    if (child.hidden) continue;
-    path.push_back(&child);
-    AppendReference(root, path, out);
-    path.pop_back();
-  }
-}
-
-}  // namespace
-
-std::string CommandPath(const std::vector<const Command*>& path) {
-  return absl::StrJoin(path, " ", [](std::string* out, const Command* command) { out->append(command->name); });
-}
-
-std::string SubcommandNames(const Command& group) {
-  std::vector<std::string> names;
-  for (const Command& child : group.subcommands) {
-    if (!child.hidden) names.push_back(child.name);
-  }
-  return absl::StrJoin(names, ", ");
-}
-
 std::string HelpText(const Command& root, const std::vector<const Command*>& path) {
   const Command& command = *path.back();
   std::string out = absl::StrCat(CommandPath(path), ": ", command.summary, "\n\nUsage: ", UsageLine(path), "\n");
   if (!command.description.empty()) absl::StrAppend(&out, "\n", command.description, "\n");
-  Lines children;
-  for (const Command& child : command.subcommands) {
-    if (!child.hidden) children.emplace_back(child.name, child.summary);
-  }
-  AppendSection("Commands", children, &out);
-  Lines positional;
-  for (const Argument& argument : command.arguments) {
-    if (argument.positional()) positional.emplace_back(argument.placeholder, argument.help);
-  }
-  AppendSection("Arguments", positional, &out);
+  AppendSection("Commands", CommandLines(command), &out);
+  AppendSection("Arguments", ArgumentLines(command), &out);
   if (&command != &root) AppendSection("Options", OptionLines(command), &out);
   if (&command == &root) AppendSection("Exit codes", ExitCodeLines(), &out);
-  Lines global = OptionLines(root);
-  global.emplace_back("-h, --help", "shows this");
   absl::StrAppend(&out, kGlobalTitle);
-  AppendLines(global, &out);
+  AppendLines(GlobalOptionLines(root), &out);
   return out;
+}
+
+void ForEachCommand(const Command& root, const std::function<void(const std::vector<const Command*>& path)>& visit) {
+  std::vector<const Command*> path;
+  std::function<void(const Command&)> walk = [&](const Command& command) {
+    path.push_back(&command);
+    visit(path);
+    for (const Command& child : command.subcommands) {
+      if (!child.hidden) walk(child);
+    }
+    path.pop_back();
+  };
+  walk(root);
 }
 
 std::string ReferencePage(const Command& root) {
@@ -124,7 +137,11 @@ std::string ReferencePage(const Command& root) {
       "# osctl\n\n"
       "Made by `osctl gen reference` from what `--help` prints; osctl_test fails when the two differ.\n"
       "Exit codes are in [exit-codes.md](exit-codes.md).\n";
-  AppendReference(root, {&root}, &out);
+  ForEachCommand(root, [&](const std::vector<const Command*>& path) {
+    std::string help = HelpText(root, path);
+    if (path.size() > 1) help.resize(help.find(kGlobalTitle));  // once is enough on a page
+    absl::StrAppend(&out, "\n## ", CommandPath(path), "\n\n```\n", help, "```\n");
+  });
   return out;
 }
 

@@ -61,6 +61,7 @@ Command VerifyImageCommand();
 // Parts of `osctl gen`.
 Command GenClientCommand();
 Command GenConfigCommand();
+Command GenManCommand();
 Command GenNodeCommand();
 Command GenPkiCommand();
 Command GenReferenceCommand();

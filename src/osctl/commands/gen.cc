@@ -39,8 +39,8 @@ Command GenCommand() {
   Command command;
   command.name = "gen";
   command.summary = "makes keys, certificates and configurations, on this machine";
-  command.subcommands = {GenNodeCommand(), GenPkiCommand(), GenClientCommand(), GenConfigCommand(),
-                         GenReferenceCommand()};
+  command.subcommands = {GenNodeCommand(),   GenPkiCommand(), GenClientCommand(),
+                         GenConfigCommand(), GenManCommand(), GenReferenceCommand()};
   return command;
 }
 
