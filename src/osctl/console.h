@@ -24,6 +24,7 @@ class Console {
   bool Confirm(absl::string_view question);
 
   int in() const { return in_; }
+  int out() const { return out_; }
   int err() const { return err_; }
   bool InIsTerminal() const;
   bool OutIsTerminal() const;

@@ -28,14 +28,14 @@ Command RootCommand(GlobalOptions* options) {
        &options->server_name},
   };
   root.subcommands = {
-      GetCommand(),       LogsCommand(),     DmesgCommand(),   AuditCommand(),      EventsCommand(),
-      MetricsCommand(),   SupportCommand(),  VersionCommand(), LsCommand(),         ReadCommand(),
-      DuCommand(),        ArchiveCommand(),  PingCommand(),    TracerouteCommand(), ResolveCommand(),
-      ProbeCommand(),     CaptureCommand(),  ApplyCommand(),   PatchCommand(),      EditCommand(),
-      ConfigCommand(),    ExplainCommand(),  ServiceCommand(), RebootCommand(),     ShutdownCommand(),
-      UpgradeCommand(),   RollbackCommand(), InstallCommand(), ResetCommand(),      ImageCommand(),
-      ContainerCommand(), CertCommand(),     GenCommand(),     ContextCommand(),    CompletionCommand(),
-      HelpCommand(),
+      GetCommand(),        LogsCommand(),       DmesgCommand(),     AuditCommand(),    EventsCommand(),
+      TopCommand(),        DashboardCommand(),  MetricsCommand(),   SupportCommand(),  VersionCommand(),
+      LsCommand(),         ReadCommand(),       DuCommand(),        ArchiveCommand(),  PingCommand(),
+      TracerouteCommand(), ResolveCommand(),    ProbeCommand(),     CaptureCommand(),  ApplyCommand(),
+      PatchCommand(),      EditCommand(),       ConfigCommand(),    ExplainCommand(),  ServiceCommand(),
+      RebootCommand(),     ShutdownCommand(),   UpgradeCommand(),   RollbackCommand(), InstallCommand(),
+      ResetCommand(),      ImageCommand(),      ContainerCommand(), CertCommand(),     GenCommand(),
+      ContextCommand(),    CompletionCommand(), HelpCommand(),
   };
   return root;
 }

@@ -1,0 +1,23 @@
+#include "osctl/screen/watched.h"
+
+#include "absl/strings/str_cat.h"
+#include "osctl/output/humanize.h"
+
+namespace stele::osctl {
+namespace {
+
+// Two readings and a little are missing.
+constexpr absl::Duration kSilence = absl::Seconds(5);
+
+}  // namespace
+
+std::string Health::Trouble(absl::Time heard, absl::Time time) const {
+  if (!failed_.empty()) {
+    return absl::StrCat("no answer for ", HumanAge(since_, time), ": ", failed_.begin()->second.message(),
+                        "; trying again");
+  }
+  if (heard == absl::InfinitePast() || time - heard < kSilence) return "";
+  return absl::StrCat("no answer for ", HumanAge(heard, time), ": the node is silent; waiting");
+}
+
+}  // namespace stele::osctl
