@@ -137,7 +137,9 @@ def test_a_screen_is_a_few_calls(node):
     """However long it is looked at: each call is a line in the audit."""
     calls = lambda: node.osctl("logs", "apid").count("audit ")
     with Terminal(node, "dashboard") as screen:
-        screen.wait_for("[events]")
+        # Every watch has begun: what each tells is there.
+        screen.wait("everything", lambda text: re.search(r"cpu [0-9.]+% of", text) and
+                    re.search(r"\bcpu +[0-9.]+ +[0-9.]+ +[0-9.]+", text) and ">apid" in text and "service/apid" in text)
         before, until = calls(), time.monotonic() + 6
         while time.monotonic() < until:
             screen.read()

@@ -183,7 +183,7 @@ ExitCode Show(Session& session) {
   absl::Status there = (*node)->Call(method::kVersion, {}).status();
   if (!there.ok()) return session.Report((*node)->name(), Annotate(there, "dashboard"));
   Followers followers([shared](const std::string& what, const absl::Status& status) {
-    if (what == kLog || what == kEvents) return;
+    if (what == kLog || (what == kEvents && !IsRefusal(status))) return;
     std::lock_guard<std::mutex> lock(shared->mutex);
     shared->node.health.Tell(what, status, absl::Now());
   });

@@ -93,6 +93,7 @@ class WatchedResources : public v1::ResourceService::Service {
   grpc::Status Watch(grpc::ServerContext* context, const v1::WatchRequest* request,
                      grpc::ServerWriter<v1::WatchResponse>* writer) override {
     state_->Record("watch " + request->type());
+    if (request->type() == denied) return {grpc::StatusCode::PERMISSION_DENIED, "role x may not"};
     std::map<std::string, std::string> told;
     for (bool synced = false; !context->IsCancelled(); std::this_thread::sleep_for(std::chrono::milliseconds(10))) {
       std::lock_guard<std::mutex> lock(state_->mutex);
@@ -111,6 +112,8 @@ class WatchedResources : public v1::ResourceService::Service {
     }
     return grpc::Status::OK;
   }
+
+  std::string denied;  // before the first call
 
  private:
   FakeState* state_;
@@ -133,6 +136,7 @@ class WatchedNode {
 
   int port() const { return port_; }
   FakeState& state() { return state_; }
+  void Deny(const std::string& type) { resources_.denied = type; }
 
  private:
   FakeState state_;
@@ -276,6 +280,20 @@ TEST_F(ScreensTest, AWatchIsOneCall) {
   std::lock_guard<std::mutex> lock(state().mutex);
   EXPECT_THAT(state().calls,
               testing::UnorderedElementsAre("watch processes", "watch cpus", "watch memory", "watch kernel"));
+}
+
+// A role that may not see a part sees the others, and asks for that part once.
+TEST_F(ScreensTest, WhatIsDeniedIsSaidAndNotAskedAgain) {
+  watched_->Deny("links");
+  Terminal terminal;
+  Outcome run = OnTerminal({"dashboard"}, &terminal, [&] {
+    terminal.Await("without links: role x may not");
+    absl::SleepFor(absl::Milliseconds(1200));  // two pauses
+    terminal.Press("q");
+  });
+  EXPECT_EQ(run.code, 0) << run.err;
+  std::lock_guard<std::mutex> lock(state().mutex);
+  EXPECT_EQ(std::count(state().calls.begin(), state().calls.end(), "watch links"), 1);
 }
 
 TEST_F(ScreensTest, TheNodeGoesAndComesBack) {

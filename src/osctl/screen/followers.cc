@@ -56,7 +56,7 @@ void Followers::Begin(const std::string& what, std::unique_ptr<Node> node, Attem
       lock.unlock();
       ended(what, absl::IsNotFound(status) ? absl::OkStatus() : status);
       lock.lock();
-      if (absl::IsNotFound(status)) break;
+      if (absl::IsNotFound(status) || IsRefusal(status)) break;
       state->changed.wait_for(lock, kPause, [&] { return state->stop; });
     }
     attempt = nullptr;  // and what it shares

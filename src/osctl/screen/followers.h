@@ -42,7 +42,8 @@ class Followers {
   Followers& operator=(const Followers&) = delete;
 
   // Makes attempts, with a pause between, until it is destroyed or there is another one of the name `what`. One that
-  // ends with NOT_FOUND is the last: the node does not know such a thing, which is no trouble.
+  // ends with NOT_FOUND is the last: the node does not know such a thing, which is no trouble. So is a refusal: each
+  // attempt would be another line in the audit.
   void Begin(const std::string& what, std::unique_ptr<Node> node, Attempt attempt);
 
  private:

@@ -142,6 +142,11 @@ TEST(Health, SaysSinceWhenAndWhy) {
   EXPECT_NE(health.Trouble(kStart, kStart), "");
   health.Tell("links", absl::OkStatus(), kStart);
   EXPECT_EQ(health.Trouble(kStart, kStart), "");
+  // What is refused does not hide what is worse.
+  health.Tell("addresses", absl::PermissionDeniedError("role x may not"), kStart);
+  EXPECT_EQ(health.Trouble(kStart, kStart), "without addresses: role x may not");
+  health.Tell("cpus", absl::UnavailableError("refused"), kStart + absl::Seconds(60));
+  EXPECT_EQ(health.Trouble(kStart, kStart + absl::Seconds(61)), "no answer for 1s: refused; trying again");
 }
 
 // Two readings 10 s apart, of two processors.

@@ -1,6 +1,7 @@
 // Resources as a watch tells them, for a screen: what there is, and what was before the last change, for rates. Pure.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -89,6 +90,11 @@ class Watched {
   bool synced_ = false;
 };
 
+// The node will not tell us, however often it is asked.
+inline bool IsRefusal(const absl::Status& status) {
+  return absl::IsPermissionDenied(status) || absl::IsUnimplemented(status);
+}
+
 // Whether a node is there, as its streams end and go on.
 class Health {
  public:
@@ -98,13 +104,17 @@ class Health {
       failed_.erase(what);
       return;
     }
-    if (failed_.empty()) since_ = time;
+    if (!IsRefusal(status) && !IsAway()) since_ = time;
     failed_[what] = status;
   }
   // What is wrong, to be shown; empty: nothing. `heard`: when something came that comes every two seconds.
   std::string Trouble(absl::Time heard, absl::Time time) const;
 
  private:
+  bool IsAway() const {
+    return std::any_of(failed_.begin(), failed_.end(), [](const auto& failed) { return !IsRefusal(failed.second); });
+  }
+
   std::map<std::string, absl::Status> failed_;
   absl::Time since_ = absl::InfinitePast();
 };
