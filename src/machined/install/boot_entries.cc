@@ -156,9 +156,14 @@ absl::StatusOr<LoadOption> DecodeLoadOption(absl::string_view bytes) {
 }
 
 bool IsOnNoDisk(const std::string& uuid) {
-  std::vector<DiskInfo> disks = ListDisks();
-  for (const DiskInfo& disk : disks) {
-    absl::StatusOr<DiskContents> contents = ProbeDisk(disk.device);
+  std::vector<std::string> disks;
+  for (const DiskInfo& disk : ListDisks()) disks.push_back(disk.device);
+  return IsOnNoneOf(disks, uuid);
+}
+
+bool IsOnNoneOf(const std::vector<std::string>& disks, const std::string& uuid) {
+  for (const std::string& disk : disks) {
+    absl::StatusOr<DiskContents> contents = ProbeDisk(disk);
     if (!contents.ok()) return false;
     for (const Partition& part : contents->partitions) {
       if (absl::EqualsIgnoreCase(part.uuid, uuid)) return false;

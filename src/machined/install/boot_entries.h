@@ -56,8 +56,9 @@ struct LoaderOrder {
 
 // Whether it is certain that no partition of this machine has that GUID.
 using PartitionIsGone = std::function<bool(const std::string& uuid)>;
-// Looks at every disk; one that cannot be read may have it. Blocks.
+// Looks at every disk, or at these; one that cannot be read may have it. Blocks.
 bool IsOnNoDisk(const std::string& uuid);
+bool IsOnNoneOf(const std::vector<std::string>& disks, const std::string& uuid);
 
 // `existing` by number, as read. Ours are those of the same partition, and those called "Stele" that start a loader of
 // ours from one that is gone: another disk with Stele in this machine keeps its own.

@@ -4,11 +4,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "base/file.h"
 #include "gmock/gmock.h"
-#include "machined/install/disk_selector.h"
 #include "machined/storage_fixture.h"
+#include "machined/storage_format.h"
 
 namespace stele::machined {
 namespace {
@@ -132,12 +133,17 @@ TEST_F(BootEntriesTest, AnOrderThatCannotBeReadIsNotWrittenOver) {
   EXPECT_EQ(*ReadFile(order, 64), "\7");
 }
 
-TEST(IsOnNoDisk, IsNeverSaidOfAPartitionThatIsThere) {
-  for (const DiskInfo& disk : ListDisks()) {
-    absl::StatusOr<DiskContents> contents = ProbeDisk(disk.device);
-    if (!contents.ok()) continue;
-    for (const Partition& part : contents->partitions) EXPECT_FALSE(IsOnNoDisk(part.uuid)) << part.device;
-  }
+TEST_F(BootEntriesTest, GoneIsWhatNoDiskHasAndEachWasRead) {
+  MakeImage(300 * kMiB);
+  ASSERT_TRUE(FormatEmptyDisk(image_, Tools()).ok());
+  std::string empty = directory_ + "/empty", uuid = FindPartition(*ProbeDisk(image_), kDataLabel)->uuid;
+  ASSERT_TRUE(ReplaceFile(empty, std::string(4 << 20, '\0')).ok());
+  EXPECT_FALSE(IsOnNoneOf({empty, image_}, uuid));
+  EXPECT_FALSE(IsOnNoneOf({image_}, absl::AsciiStrToUpper(uuid)));
+  EXPECT_TRUE(IsOnNoneOf({empty, image_}, kGone));
+  EXPECT_TRUE(IsOnNoneOf({empty}, uuid));
+  EXPECT_FALSE(IsOnNoneOf({empty, directory_ + "/broken"}, kGone)) << "one that cannot be read may have it";
+  EXPECT_FALSE(IsOnNoneOf({}, kGone)) << "whoever sees no disk does not see its own";
 }
 
 TEST_F(BootEntriesTest, AFullStoreIsLeftAsItWas) {
