@@ -12,7 +12,6 @@
 namespace stele::image_file {
 namespace {
 
-using stele::image::v1::Manifest;
 using stele::image::v1::PartKind;
 using stele::image::v1::SignedManifest;
 
