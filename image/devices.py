@@ -9,6 +9,7 @@ import debian
 import qemu
 
 BUSES = ("virtio", "nvme", "scsi", "sata")
+SATA_PORTS = {"disk0": 0, "disk1": 1, "cd0": 2, "cd1": 3}  # one device each; QEMU would put all on the first
 
 
 def block(name: str, file: pathlib.Path, read_only: bool = False, write_log: pathlib.Path | None = None, sector: int = 512,
@@ -48,13 +49,14 @@ def disk(name: str, bus: str, sector: int, recorded: bool = False) -> list:
     if bus == "sata":
         if sector != 512:
             raise debian.Error("QEMU's SATA disks have sectors of 512 bytes only")
-        return ["-device", f"ide-hd,drive={name},serial={name},write-cache=on"]
+        return ["-device", f"ide-hd,bus=ide.{SATA_PORTS[name]},drive={name},serial={name},write-cache=on"]
     raise debian.Error(f"no bus {bus}: one of {', '.join(BUSES)}")
 
 
 def cdrom(name: str, bus: str, boot_index: int | None = None) -> list:
     first = "" if boot_index is None else f",bootindex={boot_index}"
-    return ["-device", f"ide-cd,drive={name}{first}" if bus == "sata" else f"scsi-cd,bus=scsi.0,drive={name}{first}"]
+    place = f"ide-cd,bus=ide.{SATA_PORTS[name]}" if bus == "sata" else "scsi-cd,bus=scsi.0"
+    return ["-device", f"{place},drive={name}{first}"]
 
 
 def controllers(bus: str, has_cdrom: bool) -> list:

@@ -29,10 +29,17 @@ def test_from_an_iso_to_the_disk_and_its_boots():
         node.wait_for("the power loss is told", lambda: node.boots()[-2]["end"] == "BOOT_END_POWER_LOSS", 300)
 
 
-def test_a_disk_of_4096_byte_sectors():
-    with from_medium("install-4k", "{disk: {model: QEMU, min_size: 4}}", bus="nvme", sector=4096) as node:
+@pytest.mark.parametrize("bus, sector, var", [
+    pytest.param("nvme", 4096, "/dev/nvme0n1p5", id="nvme_4096_byte"),
+    pytest.param("nvme", 512, "/dev/nvme0n1p5", id="nvme"),
+    pytest.param("scsi", 512, "/dev/sda5", id="scsi"),
+    pytest.param("scsi", 4096, "/dev/sda5", id="scsi_4k"),
+    pytest.param("sata", 512, "/dev/sda5", id="sata"),
+])
+def test_onto_a_disk_of(bus, sector, var):
+    with from_medium(f"install-{bus}-{sector}", "{disk: {model: QEMU, min_size: 4}}", bus=bus, sector=sector) as node:
         wait_disk_boots(node)
-        assert {m["body"]["target"]: m["body"]["source"] for m in node.get("mounts").values()}["/var"] == "/dev/nvme0n1p5"
+        assert {m["body"]["target"]: m["body"]["source"] for m in node.get("mounts").values()}["/var"] == var
 
 
 def full_store(node):
