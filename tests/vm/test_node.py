@@ -3,6 +3,7 @@
 The tests share two boots and run in this order: each leaves the node as the next one needs it.
 """
 
+import json
 import re
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import harness
 END_SECONDS = 30  # a reboot or power-off, with a stubborn pod and a busy mount
 BACK_SECONDS = 2  # machined or apid after a kill
 KILLS = 20
+TASKS = "/var/lib/containerd/io.containerd.runtime.v2.task/k8s.io"  # a folder of each container, which outlives a boot
 REDIRECTS = "/proc/sys/net/ipv6/conf/eth0/accept_redirects"  # which a device takes over once, when it is made
 
 
@@ -52,6 +54,11 @@ def pids(node):
     found |= {c["body"]["pod"]: c["body"].get("pid") for c in node.get("containers").values() if c["body"].get("state") == "Running"}
     assert all(found.values()), found
     return found
+
+
+def tasks(node):
+    """The containers that containerd has a folder of."""
+    return {entry["path"] for entry in json.loads(node.osctl("ls", TASKS, "-o", "json"))["items"]}
 
 
 def written(node):
@@ -128,7 +135,18 @@ def test_kills_are_not_noticed(node, victim):
     assert not slow, f"back after {slow} s; at most {BACK_SECONDS}"
 
 
+def test_containerd_alone_is_restarted(node):
+    before, folders = pids(node), tasks(node)
+    node.osctl("service", "restart", "containerd", "--yes")
+    node.wait_for("another containerd", lambda: pid_of(node, "containerd") not in (0, before["containerd"]), 60)
+    node.wait_service("containerd")
+    after = node.wait_for("its containers", lambda: p if len(p := pids(node)) == len(before) else None, 60)
+    assert after | {"containerd": before["containerd"]} == before, "pods are as they were"
+    assert len(folders) >= 8 and tasks(node) == folders
+
+
 def test_reboot_ends_in_time_and_leaves_etc_behind(node):
+    ours = tasks(node)
     boot = node.osctl("version", "-o", "json")
     with node.machine.events() as wait:
         node.osctl("reboot", "--yes")
@@ -141,6 +159,7 @@ def test_reboot_ends_in_time_and_leaves_etc_behind(node):
     assert results["/etc"] == "ok", "what was written to /etc came back"
     assert results["/var"] == "ok existed"
     assert results["/usr"] == "EROFS"
+    assert not ours & tasks(node), "containers of the boot before are forgotten"
 
 
 def test_shutdown_ends_in_time_with_clean_file_systems(node):
