@@ -31,7 +31,7 @@ TEST(Providers, EachIsAKnownTypeAndGivesItsOwnMessages) {
       EXPECT_FALSE(id.empty());
     }
   }
-  EXPECT_EQ(providers, 22);
+  EXPECT_EQ(providers, 23);
 }
 
 TEST(Providers, WhatEveryMachineHas) {

@@ -157,6 +157,24 @@ constexpr char kInstallPart[] =
     "#     maxSize: 1024\n"
     "#   # Also when it holds something, all of which is lost.\n"
     "#   wipe: true\n";
+constexpr char kLoggingPart[] =
+    "# Where the node's logs are sent as they appear; at most four.\n"
+    "# logging:\n"
+    "#   sinks:\n"
+    "#     - name: central\n"
+    "#       endpoint: tls://logs.example.org:6514\n"
+    "#       # json or rfc5424.\n"
+    "#       format: rfc5424\n"
+    "#       # Services, and kernel; without it all of them.\n"
+    "#       sources: [kernel, kubelet]\n"
+    "#       # Of the receiver; without it, those of the image.\n"
+    "#       ca: |\n"
+    "#         -----BEGIN CERTIFICATE-----\n"
+    "#       # What the node shows to the receiver, and its key.\n"
+    "#       certificate: |\n"
+    "#         -----BEGIN CERTIFICATE-----\n"
+    "#       key: |\n"
+    "#         -----BEGIN PRIVATE KEY-----\n";
 
 std::string StemOf(const std::string& path) {
   std::string name = path.substr(path.rfind('/') + 1);
@@ -253,7 +271,7 @@ absl::StatusOr<std::string> NodeConfigYaml(const KeyStore& store, const std::str
       "apiVersion: stele.dev/v1\n"
       "kind: MachineConfig\n\n",
       ApiPart(client_ca, server), "\n", network, "\n", TimePart(options), "\n", StoragePart(options), "\n", kubelet,
-      "\n", kUpgradePart, "\n", kInstallPart);
+      "\n", kUpgradePart, "\n", kInstallPart, "\n", kLoggingPart);
   stele::config::v1::MachineConfig parsed;
   std::vector<stele::config::Problem> problems = stele::config::ParseYaml(yaml, {}, &parsed);
   if (problems.empty()) return yaml;

@@ -163,7 +163,9 @@ class Collection {
       request.set_service(name);
       RETURN_IF_ERROR(PutLog(name, request));
     }
-    return options_.containers ? PutContainerLogs() : absl::OkStatus();
+    if (!options_.containers) return absl::OkStatus();
+    RETURN_IF_ERROR(PutContainerLogs());
+    return PutLogsOfWhatIsGone();
   }
 
   // A log, and what was kept of it from the boot before: of most boots that is nothing, and nothing is missing then.
@@ -185,7 +187,7 @@ class Collection {
       std::string file = absl::StrCat("logs/containers/", Plain(container.id()), ".log");
       RETURN_IF_ERROR(Put(file, ReadLogText(node_, request, options_.lines)));
     }
-    return PutLogsOfWhatIsGone();
+    return absl::OkStatus();
   }
 
   // Of pods that are gone. Their newest run: that is what a name stands for.
