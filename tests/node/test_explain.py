@@ -25,6 +25,8 @@ CHANGES = {
     "upgrade.deadline": "{upgrade: {deadline: 900}}",
     "upgrade.manual": "{upgrade: {manual: true}}",
     "upgrade.drainTimeout": "{upgrade: {drainTimeout: 60}}",
+    "logging.sinks": "{logging: {sinks: [{name: a, endpoint: 'tcp://192.0.2.9:6514'}]}}",
+    "api.roles": "{api: {roles: [{name: log-reader, methods: [LogService.ReadLog]}]}}",
     "install": "{storage: null, install: {disk: {model: a}}}",
 }
 

@@ -31,6 +31,17 @@ constexpr Row kRows[] = {
       "taken while the API runs; connections end where their client's CA is gone", ""}},
     {"api.certificate", {"", "PEM: a TLS server's certificate first", "", ""}},
     {"api.key", {"", "PEM: the key of api.certificate, without a passphrase", "", ""}},
+    {"api.roles",
+     {"the roles of every node alone", "at most 32, each with at most 64 methods and 64 resource types",
+      "taken while the API runs; restarts nothing",
+      "api:\n"
+      "  roles:\n"
+      "  - name: log-reader\n"
+      "    methods: [LogService.ReadLog, \"ResourceService.*\"]\n"
+      "    resources: [services, pods]\n"}},
+    {"api.roles.name", {"", "a label, and no role that every node has; each name once", "", ""}},
+    {"api.roles.methods", {"", "Service.Method or Service.*, as docs/api.md has them", "", ""}},
+    {"api.roles.resources", {"none", "types as in `osctl get types`, or \"*\": all", "", ""}},
 
     {"network",
      {"every link with a carrier asks DHCP", "", kAtOnce,
@@ -143,6 +154,40 @@ constexpr Row kRows[] = {
     {"install.disk.minSize", {"any", "0 to 4294967295 GiB", "", ""}},
     {"install.disk.maxSize", {"any", "not less than minSize, or 0: any", "", ""}},
     {"install.wipe", {"false: a disk that holds something is left alone", "", "", ""}},
+    {"logging",
+     {"logs stay on the node", "", "done at once; restarts nothing but what sends them",
+      "logging:\n"
+      "  sinks:\n"
+      "  - name: central\n"
+      "    endpoint: tcp://logs.example.org:6514\n"
+      "    format: rfc5424\n"
+      "    sources: [kernel, kubelet]\n"}},
+    {"logging.sinks", {"none", "at most 4", "", ""}},
+    {"logging.sinks.name", {"", "a label; each name once", "", ""}},
+    {"logging.sinks.endpoint", {"", "tcp, tls or udp://HOST:PORT", "", ""}},
+    {"logging.sinks.format", {"json", "json or rfc5424; over udp rfc5424 alone", "", ""}},
+    {"logging.sinks.sources", {"all", "names of services, and kernel", "", ""}},
+    {"logging.sinks.ca",
+     {"the CAs of the image", "PEM: one certificate of a CA, or several; for tls alone", "",
+      "logging:\n"
+      "  sinks:\n"
+      "  - name: central\n"
+      "    endpoint: tls://logs.example.org:6514\n"
+      "    ca: |\n      -----BEGIN CERTIFICATE-----\n      …\n"
+      "    certificate: |\n      -----BEGIN CERTIFICATE-----\n      …\n"
+      "    key: |\n      -----BEGIN PRIVATE KEY-----\n      …\n"}},
+    {"logging.sinks.certificate",
+     {"none", "PEM: a TLS client's certificate first; with its key, for tls alone", "",
+      "logging:\n"
+      "  sinks:\n"
+      "  - name: central\n"
+      "    certificate: |\n      -----BEGIN CERTIFICATE-----\n      …\n"}},
+    {"logging.sinks.key",
+     {"none", "PEM: the key of logging.sinks.certificate, without a passphrase", "",
+      "logging:\n"
+      "  sinks:\n"
+      "  - name: central\n"
+      "    key: |\n      -----BEGIN PRIVATE KEY-----\n      …\n"}},
 };
 
 }  // namespace
