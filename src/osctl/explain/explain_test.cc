@@ -55,7 +55,7 @@ TEST(Explain, WhatIsBelowAKey) {
   std::string text = *Explain("api", 80);
   EXPECT_THAT(text, StartsWith("api  <keys, required>\n\nWho may manage the node, and how it proves itself.\n"));
   EXPECT_THAT(text, HasSubstr("\n  key          text, required, secret  Its private key.\n"));
-  EXPECT_THAT(text, HasSubstr("\n                                       Organization.\n"));
+  EXPECT_THAT(text, HasSubstr("\n                                       another's place.\n"));
 }
 
 TEST(Explain, AResourceType) {
