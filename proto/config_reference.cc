@@ -70,12 +70,18 @@ void Collect(const Descriptor* type, std::vector<const Descriptor*>* all) {
 
 // ---- The page
 
+// A heading's, as the places that show these pages make it.
+std::string Anchor(std::string heading) {
+  for (char& c : heading) c = 'A' <= c && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return heading;
+}
+
 std::string KindOf(const FieldDescriptor* field) {
   if (field->is_map()) return "names to texts";
   std::string kind;
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_MESSAGE:
-      kind = "[" + field->message_type()->name() + "](#" + field->message_type()->name() + ")";
+      kind = "[" + field->message_type()->name() + "](#" + Anchor(field->message_type()->name()) + ")";
       break;
     case FieldDescriptor::CPPTYPE_STRING:
       kind = "text";

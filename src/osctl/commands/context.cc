@@ -240,7 +240,7 @@ Command AddPart() {
       {"--certificate", "FILE", "the client's certificate", &o->certificate, Presence::kOptional, Completion::kFile},
       {"--key", "FILE", "its private key", &o->key, Presence::kOptional, Completion::kFile},
       {"--embed", "", "stores the keys themselves instead of their paths", &o->embed},
-      {"--from", "FILE", "copies the context, with its keys, from a file that `osctl gen node` made", &o->from,
+      {"--from", "FILE", "copies the context NAME, with its keys, from a file that `osctl gen node` made", &o->from,
        Presence::kOptional, Completion::kFile},
   };
   command.run = [o](Session& s) { return Finish(s, "context add", Add(s, *o)); };

@@ -60,7 +60,8 @@ Command GenClientCommand() {
   command.arguments = {
       {"-o,--out", "DIR", "the directory of `osctl gen pki`", &options->directory, Presence::kRequired,
        Completion::kDirectory},
-      {"--role", "ROLE", "what it may do: reader, operator or admin; default admin", &options->request.role},
+      {"--role", "ROLE", "what it may do: reader, operator or admin; default admin. Others: osctl cert issue",
+       &options->request.role},
       {"--name", "NAME", "who it is; default: the role", &options->request.name},
       {"--usage", "USAGE", "client, server, both or none; nodes take client only, the others are for tests",
        &options->request.usage},

@@ -28,8 +28,8 @@ Command GenManCommand() {
   command.description =
       "One for osctl, and one for each command: osctl-config-apply.1.\n"
       "  osctl gen man ~/.local/share/man/man1 && man osctl-config-apply";
-  command.arguments = {{"", "DIR", "where to; files of these names are replaced", directory.get(), Presence::kRequired,
-                        Completion::kDirectory}};
+  command.arguments = {{"", "DIR", "where to, which is there; files of these names are replaced", directory.get(),
+                        Presence::kRequired, Completion::kDirectory}};
   command.run = [directory](Session& session) {
     absl::Status written = Write(*directory, session.root());
     return written.ok() ? ExitCode::kOk : session.Report("", Annotate(written, "gen man"));

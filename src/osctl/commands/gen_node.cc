@@ -59,7 +59,9 @@ Command GenNodeCommand() {
   command.summary = "makes all that a new node needs: keys, its configuration, a context for osctl";
   command.description =
       "Writes to DIR: the keys of `osctl gen pki`, NAME.yaml for the node, and osctl.yaml with a context NAME.\n"
-      "CAs that are there are kept, so that another node joins them.";
+      "CAs that are there are kept, so that another node joins them; NAME's certificate and the administrator's are "
+      "made anew.\n"
+      "What they take the place of stays good until it ends or is revoked.";
   command.arguments = {
       {"", "NAME", "the node's name", &options->name, Presence::kRequired},
       {"-o,--out", "DIR", "where the files go", &options->directory, Presence::kRequired, Completion::kDirectory},
@@ -73,7 +75,7 @@ Command GenNodeCommand() {
     if (!status.ok()) return session.Report("", Annotate(status, "gen node"));
     session.console().Err(absl::StrCat("wrote ", options->directory, "/", options->name,
                                        ".yaml for the node\nuse OSCTLCONFIG=", options->directory,
-                                       "/osctl.yaml to manage it\n"));
+                                       "/osctl.yaml and --context ", options->name, " to manage it\n"));
     return ExitCode::kOk;
   };
   return command;

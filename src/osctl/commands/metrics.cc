@@ -39,7 +39,7 @@ Command MetricsCommand() {
   command.arguments = {
       {"--format",
        "FORMAT",
-       "default openmetrics",
+       "openmetrics or prometheus; default openmetrics",
        format.get(),
        Presence::kOptional,
        Completion::kNone,

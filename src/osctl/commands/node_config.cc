@@ -267,7 +267,7 @@ absl::StatusOr<std::string> NodeConfigYaml(const KeyStore& store, const std::str
   ASSIGN_OR_RETURN(std::string kubelet, KubeletPart(options));
   std::string yaml = absl::StrCat(
       "# The configuration of a Stele node. Every key there is appears here; those that are not set are\n"
-      "# comments. Check it with `osctl config validate -f FILE`.\n"
+      "# comments. Once a node runs: `osctl config validate -f FILE`.\n"
       "apiVersion: stele.dev/v1\n"
       "kind: MachineConfig\n\n",
       ApiPart(client_ca, server), "\n", network, "\n", TimePart(options), "\n", StoragePart(options), "\n", kubelet,

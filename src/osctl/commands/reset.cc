@@ -92,8 +92,9 @@ Command ResetCommand() {
   command.description =
       "Prints what would be wiped and asks; off a terminal it wants --yes. Once told, the node carries it through, "
       "also\n"
-      "after a power cut in its middle. Without its state it forgets its configuration and its identity and waits in\n"
-      "maintenance mode.";
+      "after a power cut in its middle. Without its state it forgets its configuration and its identity: where none "
+      "comes\n"
+      "by fw_cfg or with the image, nobody can reach it any more, and it is to be booted from a medium that has one.";
   command.arguments = {
       {"--state", "", "the configuration, the node's identity, its history", &options->state},
       {"--data", "", "all below /var: images, pods, logs", &options->data},
