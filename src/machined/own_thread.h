@@ -3,9 +3,11 @@
 #pragma once
 
 #include <functional>
+#include <future>
 #include <thread>
 
 #include "base/status.h"
+#include "machined/owner_loop.h"
 
 namespace stele::machined {
 
@@ -21,5 +23,13 @@ class OwnThread {
  private:
   std::thread thread_;
 };
+
+// What the owner thread answers, for a call's own thread, which waits for it.
+template <typename Answer>
+Answer OnOwner(OwnerLoop& loop, const std::function<Answer()>& ask) {
+  std::promise<Answer> answer;
+  loop.Post([&] { answer.set_value(ask()); });
+  return answer.get_future().get();
+}
 
 }  // namespace stele::machined

@@ -6,13 +6,11 @@
 
 #include <atomic>
 #include <functional>
-#include <future>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "machined/grpc_status.h"
 #include "machined/own_thread.h"
-#include "machined/owner_loop.h"
 
 namespace stele::machined {
 
@@ -60,13 +58,5 @@ class WorkCall : public grpc::ServerUnaryReactor {
  private:
   OwnThread thread_;
 };
-
-// What the owner thread answers, for a call's own thread, which waits for it.
-template <typename Answer>
-Answer OnOwner(OwnerLoop& loop, const std::function<Answer()>& ask) {
-  std::promise<Answer> answer;
-  loop.Post([&] { answer.set_value(ask()); });
-  return answer.get_future().get();
-}
 
 }  // namespace stele::machined

@@ -85,12 +85,6 @@ void StageCall::Run() {
   Finish(ToGrpc(status));
 }
 
-absl::StatusOr<UpgradeController::StagingGround> StageCall::BeginOnOwner() {
-  std::promise<absl::StatusOr<UpgradeController::StagingGround>> answer;
-  loop_.Post([this, &answer] { answer.set_value(upgrades_.BeginStaging()); });
-  return answer.get_future().get();
-}
-
 absl::Status StageCall::Stage() {
   ASSIGN_OR_RETURN(bool first, Read());
   if (!first || !taken_.has_begin())
@@ -98,7 +92,9 @@ absl::Status StageCall::Stage() {
   StageRequest request = {std::move(*taken_.mutable_begin()->mutable_header()), taken_.begin().force(),
                           taken_.begin().validate_only(), caller_};
   validate_only_ = request.validate_only;
-  ASSIGN_OR_RETURN(UpgradeController::StagingGround ground, BeginOnOwner());
+  using Ground = absl::StatusOr<UpgradeController::StagingGround>;
+  ASSIGN_OR_RETURN(UpgradeController::StagingGround ground,
+                   OnOwner<Ground>(loop_, [this] { return upgrades_.BeginStaging(); }));
   began_ = true;
   ASSIGN_OR_RETURN(image_file::TrustedKeys keys, image_file::TrustedKeys::Load(ground.keys));
   UpgradeStore store(ground.state_folder);

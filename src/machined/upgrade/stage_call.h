@@ -39,7 +39,6 @@ class StageCall : public grpc::ServerBidiReactor<machine::v1::StageImageRequest,
   // All below on the call's own thread.
   void Run();
   absl::Status Stage();
-  absl::StatusOr<UpgradeController::StagingGround> BeginOnOwner();
   // The next request, into `taken_`; false at the stream's end.
   absl::StatusOr<bool> Read();
   // Begins to read one more where there is room for it. Not with the lock held.
