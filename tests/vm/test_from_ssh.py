@@ -75,7 +75,7 @@ def test_row(node, files, row, monkeypatch):
         node.wait_for("another runs in its place", lambda: any(
             c["body"].get("state") == "Running" and c["body"].get("containerId") not in before for c in node.get("containers").values()), 120)
     if words[:2] == ["image", "remove"]:
-        node.wait_for("it is gone", lambda: not any(words[-1] in i["body"].get("names", []) for i in node.get("images").values()))
+        node.wait_for("it is gone", lambda: not any(words[-1] in i["body"].get("names", []) for i in node.get("images").values()), 30)
     if words[0] == "capture":
         assert (files / "trace.pcap").read_bytes()[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1")
 
