@@ -6,8 +6,11 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/proto_buffer_reader.h>
 
+#include <algorithm>
 #include <atomic>
+#include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 
 #include "absl/strings/numbers.h"
@@ -78,12 +81,21 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
 
   // Owner thread.
   void Begin() {
-    absl::StatusOr<std::unique_ptr<LogSource>> source = Open();
-    if (!source.ok()) return End(source.status());
-    source_ = *std::move(source);
-    may_block_ = source_->MayBlock();
-    if (request_.follow()) Follow();
-    More();
+    NameLogs();
+    absl::Status wrong = Check();
+    if (wrong.ok()) wrong = LookUp();
+    if (!wrong.ok()) return End(wrong);
+    if (!OnDisk()) return OnOpened(Open());
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (finished_) return;  // the reader went away before
+      busy_ = true;           // nobody else takes a step, the last one neither, before it is open
+    }
+    auto source = std::make_shared<absl::StatusOr<std::unique_ptr<LogSource>>>();
+    readers_.Add([this, source] {
+      *source = Open();
+      loop_.Post([this, source] { OnOpened(std::move(*source)); });
+    });
   }
 
   void OnWriteDone(bool ok) override {
@@ -114,6 +126,26 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  private:
   static absl::Time TimeOf(const google::protobuf::Timestamp& time) {
     return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+  }
+
+  // Whether opening them touches a disk: a container's log, or what is kept of the boot before. Services' logs are in
+  // memory.
+  bool OnDisk() const {
+    return request_.previous_boot() ||
+           std::any_of(names_.begin(), names_.end(), [](const LogName& log) { return log.has_container(); });
+  }
+
+  // Owner thread.
+  void OnOpened(absl::StatusOr<std::unique_ptr<LogSource>> source) {
+    if (!source.ok()) return End(source.status());
+    source_ = *std::move(source);
+    may_block_ = source_->MayBlock();
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      busy_ = false;
+    }
+    if (request_.follow()) Follow();
+    More();
   }
 
   // Where to begin in a log: after its own cursor, if there is one. A tail of what is filtered is the filter's.
@@ -151,9 +183,28 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
     names_.insert(names_.end(), request_.more().begin(), request_.more().end());
   }
 
+  // What only the owner thread knows: which containers there are, and which boot came before.
+  absl::Status LookUp() {
+    if (request_.previous_boot()) {
+      const resource::v1::Boot* before = BootBefore();
+      if (before != nullptr) boot_before_ = *before;
+    }
+    none_known_ = api_.node.store().List("containers").empty();
+    for (const LogName& log : names_) {
+      if (!log.has_container()) continue;
+      absl::StatusOr<ResourcePtr> container = FindContainer(api_.node.store(), log.container().container());
+      if (container.ok()) {
+        container_id_ = (*container)->id;
+        container_paths_[log.container().container()] =
+            static_cast<const resource::v1::Container&>(*(*container)->body).log_path();
+      } else if (!absl::IsNotFound(container.status())) {
+        return container.status();
+      }
+    }
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<std::unique_ptr<LogSource>> Open() {
-    NameLogs();
-    RETURN_IF_ERROR(Check());
     if (names_.size() == 1) return OpenOne(names_[0], request_.cursor());
     return MergeLogs(names_.size(), request_.cursor(),
                      [this](size_t part, const std::string& cursor) { return OpenOne(names_[part], cursor); });
@@ -181,15 +232,11 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
 
   // Of a container that there is, else of one that was.
   absl::StatusOr<std::string> ContainerPath(const std::string& wanted) {
-    absl::StatusOr<ResourcePtr> container = FindContainer(api_.node.store(), wanted);
-    if (container.ok()) {
-      container_id_ = (*container)->id;
-      return static_cast<const resource::v1::Container&>(*(*container)->body).log_path();
-    }
-    if (!absl::IsNotFound(container.status())) return container.status();
+    auto found = container_paths_.find(wanted);
+    if (found != container_paths_.end()) return found->second;
     absl::StatusOr<KeptLogFile> kept = FindKeptLog({}, wanted);
     // Just after machined's start containerd was not asked yet; a follower then tries again.
-    bool unknown = api_.node.store().List("containers").empty() && (!kept.ok() || !kept->gone);
+    bool unknown = none_known_ && (!kept.ok() || !kept->gone);
     if (unknown && !absl::IsInvalidArgument(kept.status())) {
       return absl::UnavailableError("no containers are known: containerd has not told of any yet");
     }
@@ -206,14 +253,15 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
     if (log.has_audit()) {
       return absl::InvalidArgumentError("the audit outlives boots: ask for it without `previous_boot`");
     }
-    const resource::v1::Boot* before = BootBefore();
-    if (before == nullptr) return absl::NotFoundError("no boot before this one is known");
+    if (!boot_before_.has_value()) return absl::NotFoundError("no boot before this one is known");
     std::string name = log.has_kernel() ? "kernel" : log.service();
     absl::StatusOr<std::unique_ptr<LogSource>> source =
-        OpenBootLog(api_.boots.boot_logs(), before->boot_id(), name, From(cursor));
+        OpenBootLog(api_.boots.boot_logs(), boot_before_->boot_id(), name, From(cursor));
     if (source.ok() || !absl::IsNotFound(source.status())) return source;
-    if (log.has_kernel() && !before->kernel_log().empty()) return LogOfText(before->kernel_log(), From(cursor));
-    return absl::NotFoundError(absl::StrCat(source.status().message(), ", which ended by ", EndText(before->end()),
+    if (log.has_kernel() && !boot_before_->kernel_log().empty())
+      return LogOfText(boot_before_->kernel_log(), From(cursor));
+    return absl::NotFoundError(absl::StrCat(source.status().message(), ", which ended by ",
+                                            EndText(boot_before_->end()),
                                             ": logs are kept when the machine is told to end"));
   }
 
@@ -329,12 +377,17 @@ class LogStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   OwnerLoop& loop_;
   WorkerPool& readers_;
   const ReadLogRequest request_;
-  std::vector<LogName> names_;  // owner thread, as all before source_
+  // Written on the owner thread before the log is opened, read by whoever opens it.
+  std::vector<LogName> names_;
+  std::map<std::string, std::string> container_paths_;  // of those that there are, by what they were asked for as
+  bool none_known_ = false;                             // of containers
+  std::optional<resource::v1::Boot> boot_before_;
+  // The owner thread's.
   std::vector<LogStore::SubscriptionId> subscriptions_;
   OwnerLoop::TimerId timer_ = 0;
   std::unique_ptr<LogSource> source_;  // whoever holds busy_
   bool may_block_ = false;
-  std::string container_id_;
+  std::string container_id_;         // the owner thread's
   std::atomic<bool> ended_ = false;  // the container has
   bool ended_before_read_ = false;   // whoever holds busy_
   grpc::ByteBuffer buffer_;
